@@ -1,0 +1,97 @@
+"""Writing so that a reader sees the old state or the new one, never half of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pocketvision.errors import OutputExists, PocketvisionError
+
+
+def _failure(path: Path, error: OSError) -> PocketvisionError:
+    """What went wrong with the output, in words that say what to do."""
+    if error.errno == errno.ENOSPC:
+        return PocketvisionError(
+            f"cannot write {path}: the disk is full; free some space, then repeat"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return PocketvisionError(
+            f"cannot write {path}: no permission to write there; choose another place with --output"
+        )
+    return PocketvisionError(f"cannot write {path}: {error.strerror or error}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError about the output `path` into one line that says what to do."""
+    try:
+        yield
+    except OSError as e:
+        raise _failure(path, e) from None
+
+
+def replace_file(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path` through a temporary neighbour and a rename. Raises
+    PocketvisionError.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as f:
+                f.write(raw)
+                f.flush()
+                os.fsync(f.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputExists when `path` is there and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise OutputExists(f"{path} exists already; add --overwrite, or choose another --output")
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder to fill, renamed to `path` at the end; after an error nothing is left.
+
+    Raises OutputExists when `path` is there and `overwrite` is not given, PocketvisionError when
+    the place cannot be written.
+    """
+    check_free(path, overwrite=overwrite)
+    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
+    with writing(path):
+        temporary.mkdir(parents=True)
+    try:
+        with writing(path):
+            yield temporary
+            _swap(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put the full folder in the place of the old one, which goes only when the new one stands."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    old = path.with_name(f".tmp-old-{path.name}-{secrets.token_hex(4)}")
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink()

@@ -1,0 +1,1 @@
+"""Layers that take numbers, never specs."""
