@@ -1,0 +1,1 @@
+"""Time, memory and the machine they were measured on."""
