@@ -77,6 +77,10 @@ class BundleError(DataError):
     """A bundle or artifact that is damaged, incomplete or of an unknown format."""
 
 
+class WeightsError(DataError):
+    """Weights from elsewhere that do not fit the network; the message goes tensor by tensor."""
+
+
 class GateError(PocketvisionError):
     """A figure that was promised (accuracy, latency, parity) was not reached."""
 

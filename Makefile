@@ -1,0 +1,46 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check docs bench-preprocess bench-flowers bench-runtimes clean
+
+demo: .venv/demo.stamp
+	$(BIN)/python recipes/demo.py
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check src tests recipes
+	$(BIN)/ruff check src tests recipes
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_imports.py
+
+docs: .venv/test.stamp
+	$(BIN)/python recipes/write_docs.py
+
+bench-preprocess: .venv/demo.stamp
+	$(BIN)/python recipes/bench_preprocess.py
+
+bench-flowers: .venv/demo.stamp
+	$(BIN)/python recipes/flowers5.py
+
+bench-runtimes: .venv/demo.stamp
+	$(BIN)/python recipes/bench_runtimes.py
+
+clean:
+	rm -rf .venv build dist runs .pytest_cache .mypy_cache .ruff_cache
+
+# A stamp a set of extras: pip runs again only when pyproject.toml changed.
+.venv/%.stamp: pyproject.toml .venv/python.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml .venv/python.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
+	@touch $@
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"pocketvision needs Python 3.11 or newer, got {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	@touch $@

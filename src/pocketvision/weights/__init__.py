@@ -1,0 +1,1 @@
+"""Other people's weights, read into our networks: one file a source."""

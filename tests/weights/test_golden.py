@@ -1,0 +1,94 @@
+"""Our networks, through each library's importer, equal that library's own code in float64.
+
+The facts hold, for each network, the library's parameter names and what it computed under a fill
+that anyone can repeat; so neither the library nor a download is needed.
+"""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketvision.model import Network
+from pocketvision.weights import numbered, timm
+from pocketvision.zoo.lookup import resolve
+
+FACTS = json.loads(
+    gzip.decompress((Path(__file__).parents[1] / "facts" / "golden.json.gz").read_bytes())
+)["networks"]
+
+
+def filled(name: str, shape: list[int], role: str) -> torch.Tensor:
+    """The value of one parameter: pseudo-random by its name, scaled by its role."""
+    seed = zlib.crc32(name.encode())
+    z = np.random.RandomState(seed).standard_normal(int(np.prod(shape))).reshape(shape)
+    scale = {
+        "conv": lambda: z * np.sqrt(2 / np.prod(shape[1:])),
+        "linear": lambda: z / np.sqrt(shape[-1]),
+        "bn_weight": lambda: 1 + 0.1 * np.tanh(z),
+        "bn_var": lambda: 1 + 0.3 * np.tanh(z),
+        "other": lambda: 0.1 * z,
+    }
+    return torch.from_numpy(scale[role]())
+
+
+def state_of(fact: dict) -> dict[str, torch.Tensor]:
+    return {n: filled(n, shape, role) for n, shape, role in fact["state_dict"] if role != "skip"}
+
+
+def spec_of(key: str):
+    library, name = key.split("__")
+    if library.startswith("timm"):
+        return resolve(f"timm/{name}")
+    if library.startswith("torchvision"):
+        return resolve(f"torchvision/{name}")
+    model, _, rest = name.partition("_")
+    return resolve(*AUTHORS[model](rest)[:1], **AUTHORS[model](rest)[1])
+
+
+def _mobilenext(rest: str):
+    width, _, divisor = rest.partition("_identity_1of")
+    return "mobilenext", {"width": float(width), "identity": 1 / int(divisor or 1)}
+
+
+AUTHORS = {
+    "mobilenetv2": lambda rest: (
+        "mobilenet_v2",
+        {"width": float(rest)} | ({"divisor": 4} if rest == "0.1" else {}),
+    ),
+    "mobilenetv3": lambda rest: (f"mobilenet_v3_{rest}", {}),
+    "mixnet": lambda rest: (f"mixnet_{rest}", {}),
+    "mobilenext": _mobilenext,
+    "rexnetv1": lambda rest: (
+        "rexnet_lite" if "lite" in rest else "rexnet",
+        {"width": float(rest.removeprefix("lite_"))},
+    ),
+}
+
+
+@pytest.mark.parametrize("key", FACTS)
+def test_equals_reference(key):
+    fact = FACTS[key]
+    importer = timm if key.startswith("timm") else numbered
+    spec = spec_of(key)
+    net = Network(spec).double().eval()
+    net.load_state_dict(importer.to_ours(spec, state_of(fact)))
+    side = fact["resolution"]
+    x = np.random.RandomState(0).standard_normal((2, 3, side, side))
+    with torch.no_grad():
+        y = net(torch.from_numpy(x)).numpy()
+    bound = 1e-9 * fact["largest"]
+    assert abs(np.abs(y).max() - fact["largest"]) <= bound
+    assert np.abs(y[:, fact["columns"]] - np.array(fact["values"])).max() <= bound
+    assert np.abs(y.sum(axis=1) - np.array(fact["sum"])).max() <= 1000 * bound
+
+
+@pytest.mark.parametrize("key", FACTS)
+def test_learnable_parameters(key):
+    with torch.device("meta"):
+        net = Network(spec_of(key))
+    assert sum(p.numel() for p in net.parameters()) == FACTS[key]["params"]
