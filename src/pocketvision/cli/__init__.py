@@ -1,0 +1,1 @@
+"""The command: one file a verb, one dictionary of verbs, one place where an error is a line."""

@@ -1,0 +1,120 @@
+"""What the command prints: people read lines, machines read JSON, and the two never mix."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class Output:
+    """Human text on stdout, or on stderr when `json` asks stdout for machine output."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+        self.stream: TextIO = sys.stderr if json else sys.stdout
+
+    def say(self, text: str = "") -> None:
+        """One or more lines for people."""
+        print(text, file=self.stream, flush=True)
+
+    def result(self, value: Any) -> None:
+        """The machine's answer, printed only under --json."""
+        if self.json:
+            print(jsonlib.dumps(value, indent=1, ensure_ascii=False, default=_plain), flush=True)
+
+    def next(self, *words: object) -> None:
+        """The next command to run, ready to copy."""
+        self.say(f"\nnext: {shlex.join(str(w) for w in words)}")
+
+    def table(self, rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> None:
+        """Aligned columns: numbers to the right, text to the left."""
+        self.say(aligned(rows, header=header))
+
+    @contextmanager
+    def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal; elsewhere a line at the end. Yields `advance(count)`."""
+        if sys.stderr.isatty():
+            yield from self._bar(label, total)
+            return
+        started, done = time.monotonic(), 0
+
+        def advance(count: int = 1) -> None:
+            nonlocal done
+            done += count
+
+        yield advance
+        print(f"{label}: {done} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+
+    def _bar(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda count=1: bar.advance(task, count)
+
+
+def aligned(rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> str:
+    """Rows under a header as text; a column whose cells are all numbers is set to the right."""
+    cells = [[_cell(c) for c in row] for row in rows]
+    widths = [max(len(c) for c in column) for column in zip(header, *cells, strict=True)]
+    right = [
+        all(isinstance(row[i], int | float) or row[i] is None for row in rows)
+        for i in range(len(header))
+    ]
+    lines = [_line(header, widths, right), _line(["-" * w for w in widths], widths, right)]
+    lines += [_line(row, widths, right) for row in cells]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know: paths and numpy's numbers."""
+    if isinstance(value, Path):
+        return str(value)
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"cannot write {type(value).__name__} as JSON")
+    return item()
+
+
+def millions(count: float) -> str:
+    """12_345_678 -> "12.35 M"; thousands below a tenth of a million."""
+    return f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count / 1e3:.1f} k"
+
+
+def mebibytes(size_bytes: float) -> str:
+    """Bytes as MiB with two digits."""
+    return f"{size_bytes / 2**20:.2f} MiB"
