@@ -69,7 +69,11 @@ class Output:
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=total)
-            yield lambda count=1: bar.advance(task, count)
+
+            def advance(count: int = 1) -> None:
+                bar.advance(task, count)
+
+            yield advance
 
 
 def aligned(rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> str:
