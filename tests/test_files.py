@@ -43,9 +43,13 @@ def test_folder_appears_at_the_end(tmp_path):
 
 
 def test_after_an_error_nothing_is_left(tmp_path):
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as temporary:
-        (temporary / "x").write_text("1")
-        raise RuntimeError("stop")
+    def half_done():
+        with new_folder(tmp_path / "out") as temporary:
+            (temporary / "x").write_text("1")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        half_done()
     assert names(tmp_path) == set()
 
 
