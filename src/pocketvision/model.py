@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pocketvision.errors import UnknownName, closest
@@ -68,7 +69,7 @@ class Head(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """The vector that the linear layer reads, (n, features)."""
-        return self.hidden(x.mean((2, 3), keepdim=True)).flatten(1)
+        return self.hidden(F.adaptive_avg_pool2d(x, 1)).flatten(1)
 
 
 class Network(nn.Module):
