@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from pocketvision.spec import Conv, Gate, InvertedResidual, NetSpec, Separable, Single
+from pocketvision.spec import (
+    Activation,
+    Conv,
+    Gate,
+    InvertedResidual,
+    LinearBottleneck,
+    NetSpec,
+    Separable,
+    Single,
+)
 from pocketvision.zoo.convs import depthwise, pointwise, stem
 from pocketvision.zoo.depth import deepened
 from pocketvision.zoo.frame import Resolution, assemble, checked_width
@@ -82,18 +91,21 @@ def mobilenet_v3_large(
     minimalistic: bool = False,
     reduced_tail: bool = False,
     depth: float = 1.0,
+    gate_first: bool = False,
 ) -> NetSpec:
     """MobileNetV3-Large of any width; the last hidden layer stays at 1280, as published.
 
     `minimalistic`: every kernel 3x3, no gates, ReLU throughout. `reduced_tail` halves the last
     stage and what follows, for use as a backbone (arXiv:1905.02244, sections 6.3 and 6.4).
-    `depth` multiplies the repeats (timm's `mobilenetv3_large_150d`). Raises SpecError.
+    `depth` multiplies the repeats (timm's `mobilenetv3_large_150d`). `gate_first` puts the gate
+    before the depthwise's activation where the block expands (d-li14's port). Raises SpecError.
     """
     plan = _plan(LARGE, HIDDEN_LARGE, width, depth, numerics, minimalistic, reduced_tail)
     return _network(
         "mobilenet_v3_large",
         plan,
         in_channels,
+        gate_first,
         resolution=resolution,
         classes=classes,
         dropout=dropout,
@@ -112,6 +124,7 @@ def mobilenet_v3_small(
     minimalistic: bool = False,
     reduced_tail: bool = False,
     depth: float = 1.0,
+    gate_first: bool = False,
 ) -> NetSpec:
     """MobileNetV3-Small of any width; the last hidden layer stays at 1024; options as for Large.
 
@@ -123,6 +136,7 @@ def mobilenet_v3_small(
         "mobilenet_v3_small",
         plan,
         in_channels,
+        gate_first,
         resolution=resolution,
         classes=classes,
         dropout=dropout,
@@ -227,12 +241,15 @@ def _deepened(rows: list[Row], depth: float) -> list[Row]:
 # ------------------------------------------------------------------------------------------- blocks
 
 
-def _network(name: str, plan: Plan, in_channels: int, **options: Any) -> NetSpec:
+AnyV3 = Separable | InvertedResidual | LinearBottleneck
+
+
+def _network(name: str, plan: Plan, in_channels: int, gate_first: bool, **options: Any) -> NetSpec:
     first = stem(in_channels, plan.stem, act=plan.act)
-    blocks: list[Separable | InvertedResidual | Single] = []
+    blocks: list[AnyV3 | Single] = []
     c_in = plan.stem
     for row in plan.rows:
-        blocks.append(_block(c_in, row))
+        blocks.append(_block(c_in, row, gate_first))
         c_in = row.out
     for _ in range(plan.last_repeats):
         blocks.append(Single(conv=pointwise(c_in, plan.last, act=plan.act)))
@@ -242,17 +259,23 @@ def _network(name: str, plan: Plan, in_channels: int, **options: Any) -> NetSpec
     return assemble(name, "mobilenet_v3", stem=first, blocks=blocks, hidden=(hidden,), **options)
 
 
-def _block(c_in: int, row: Row) -> Separable | InvertedResidual:
+def _block(c_in: int, row: Row, gate_first: bool) -> AnyV3:
     shortcut = c_in if row.s == 1 and c_in == row.out else 0
-    filtered = depthwise(row.exp, row.k, stride=row.s, act=row.nl)
     gate = Gate(channels=row.exp, squeeze=make_divisible(row.exp / 4)) if row.se else None
     project = pointwise(row.exp, row.out)
+    filtered = depthwise(row.exp, row.k, stride=row.s, act=row.nl)
     if row.exp == c_in:
         return Separable(depthwise=filtered, gate=gate, pointwise=project, shortcut=shortcut)
+    expand = pointwise(c_in, row.exp, act=row.nl)
+    if gate_first:
+        return LinearBottleneck(
+            expand=expand,
+            depthwise=depthwise(row.exp, row.k, stride=row.s),
+            gate=gate,
+            activation=Activation(channels=row.exp, act=row.nl),
+            project=project,
+            shortcut=shortcut,
+        )
     return InvertedResidual(
-        expand=pointwise(c_in, row.exp, act=row.nl),
-        depthwise=filtered,
-        gate=gate,
-        project=project,
-        shortcut=shortcut,
+        expand=expand, depthwise=filtered, gate=gate, project=project, shortcut=shortcut
     )
