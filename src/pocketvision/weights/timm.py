@@ -31,12 +31,12 @@ def _key(prefix: str, prefixes: list[str]) -> tuple[object, ...]:
     section, _, rest = prefix.partition(".")
     place = (*SECTIONS, *ENDS).index(section) if section in (*SECTIONS, *ENDS) else 99
     if section not in ("blocks", "features"):
-        return place, natural(rest)
+        return place, _inner_rank(rest.split("."))
     depth = 2 if section == "blocks" else 1  # blocks.<stage>.<index>, features.<index>
     pieces = rest.split(".")
     block = tuple(int(p) for p in pieces[:depth] if p.isdigit())
     if section == "features" and len(pieces) == 2:  # ReXNet's last convolution
-        return place, block, 0, natural(pieces[1].replace("bn", "norm"))
+        return place, block, 0, _inner_rank(pieces[1:])
     layer, inner = pieces[depth], pieces[depth + 1 :]
     start = f"{section}.{'.'.join(pieces[:depth])}."
     names = {p.removeprefix(start).split(".")[0] for p in prefixes if p.startswith(start)}
