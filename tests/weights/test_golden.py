@@ -15,6 +15,7 @@ import torch
 
 from pocketvision.model import Network
 from pocketvision.weights import numbered, timm
+from pocketvision.zoo.aliases import LIBRARIES
 from pocketvision.zoo.lookup import resolve
 
 FACTS = json.loads(
@@ -41,33 +42,10 @@ def state_of(fact: dict) -> dict[str, torch.Tensor]:
 
 
 def spec_of(key: str):
-    library, name = key.split("__")
-    if library.startswith("timm"):
-        return resolve(f"timm/{name}")
-    if library.startswith("torchvision"):
-        return resolve(f"torchvision/{name}")
-    model, _, rest = name.partition("_")
-    return resolve(*AUTHORS[model](rest)[:1], **AUTHORS[model](rest)[1])
-
-
-def _mobilenext(rest: str):
-    width, _, divisor = rest.partition("_identity_1of")
-    return "mobilenext", {"width": float(width), "identity": 1 / int(divisor or 1)}
-
-
-AUTHORS = {
-    "mobilenetv2": lambda rest: (
-        "mobilenet_v2",
-        {"width": float(rest)} | ({"divisor": 4} if rest == "0.1" else {}),
-    ),
-    "mobilenetv3": lambda rest: (f"mobilenet_v3_{rest}", {}),
-    "mixnet": lambda rest: (f"mixnet_{rest}", {}),
-    "mobilenext": _mobilenext,
-    "rexnetv1": lambda rest: (
-        "rexnet_lite" if "lite" in rest else "rexnet",
-        {"width": float(rest.removeprefix("lite_"))},
-    ),
-}
+    """The key is `<library and version>__<name>`; both are names that the zoo knows."""
+    source, name = key.split("__")
+    library = next(lib for lib in LIBRARIES if source.startswith(lib))
+    return resolve(f"{library}/{name}")
 
 
 @pytest.mark.parametrize("key", FACTS)
