@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from pocketvision.bench import report
+
 
 class Output:
     """Human text on stdout, or on stderr when `json` asks stdout for machine output."""
@@ -32,9 +34,9 @@ class Output:
         """The next command to run, ready to copy."""
         self.say(f"\nnext: {shlex.join(str(w) for w in words)}")
 
-    def table(self, rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> None:
-        """Aligned columns: numbers to the right, text to the left."""
-        self.say(aligned(rows, header=header))
+    def table(self, rows: Sequence[report.Row]) -> None:
+        """Rows under their keys, aligned: numbers to the right, text to the left."""
+        self.say(report.text(rows))
 
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -74,34 +76,6 @@ class Output:
                 bar.advance(task, count)
 
             yield advance
-
-
-def aligned(rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> str:
-    """Rows under a header as text; a column whose cells are all numbers is set to the right."""
-    cells = [[_cell(c) for c in row] for row in rows]
-    widths = [max(len(c) for c in column) for column in zip(header, *cells, strict=True)]
-    right = [
-        all(isinstance(row[i], int | float) or row[i] is None for row in rows)
-        for i in range(len(header))
-    ]
-    lines = [_line(header, widths, right), _line(["-" * w for w in widths], widths, right)]
-    lines += [_line(row, widths, right) for row in cells]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
-    return "  ".join(padded).rstrip()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: object) -> object:

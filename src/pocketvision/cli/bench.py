@@ -1,0 +1,83 @@
+"""`pocketvision bench`: time and memory of models side by side, on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pocketvision.cli.options import Json
+from pocketvision.cli.out import Output
+from pocketvision.errors import UsageError
+
+COLUMNS = (
+    "name",
+    "precision",
+    "threads",
+    "batch",
+    "median_ms",
+    "p95_ms",
+    "spread_ms",
+    "images_per_s",
+    "size_mib",
+    "peak_mib",
+)
+
+
+def bench(
+    *models: Path,
+    threads: int | None = None,
+    batch: int = 1,
+    rounds: int = 50,
+    seconds: float | None = None,
+    memory: bool = True,
+    json: Json = False,
+) -> None:
+    """Time models on this machine: warm-up, then rounds in which each runs once, in turn.
+
+    Parameters
+    ----------
+    models: Path
+        Bundles, exported folders, .onnx or .xml files. A bundle is timed in PyTorch twice: plain
+        and channels-last.
+    threads: int
+        Threads of every runtime; by default one for each core this process may use.
+    batch: int
+        Images a call.
+    rounds: int
+        Rounds to time.
+    seconds: float
+        Stop after so many seconds of rounds.
+    memory: bool
+        Measure the peak memory of each in a process of its own.
+    """
+    from pocketvision.bench.host import usable_cores
+    from pocketvision.export import measure
+
+    if not models:
+        raise UsageError("bench needs one or more models: a bundle, an exported folder or file")
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads must be 1 or more, got {threads}")
+    out = Output(json=json)
+    opened = measure.candidates(list(models), threads=threads or usable_cores())
+    out.say(f"timing {', '.join(opened)} ...")
+    found = measure.measure(opened, batch=batch, rounds=rounds, seconds=seconds, with_memory=memory)
+    out.say()
+    out.table([_shown(row) for row in found.rows])
+    out.say()
+    for comparison in found.against_fastest():
+        out.say(str(comparison))
+    cpu = found.host["cpu"]
+    assert isinstance(cpu, dict)
+    out.say(
+        f"\non {cpu['model']}, {cpu['usable_cores']} cores, load {os.getloadavg()[0]:.1f}; "
+        f"{found.method['time']}"
+    )
+    out.result({"format": 1, "host": found.host, "method": found.method, "rows": found.rows})
+    out.next("pocketvision", "eval", models[-1], "DATA")
+
+
+def _shown(row: dict[str, object]) -> dict[str, object]:
+    """The columns people read; bytes as MiB."""
+    sizes = {"size_mib": row.get("size_bytes"), "peak_mib": row.get("peak_bytes")}
+    mib = {k: v / 2**20 for k, v in sizes.items() if isinstance(v, int | float)}
+    return {c: (row | mib)[c] for c in COLUMNS if c in row | mib}

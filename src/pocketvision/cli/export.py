@@ -1,0 +1,98 @@
+"""`pocketvision export`: a bundle as a file for another runtime, proven to answer like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pocketvision.cli.options import Json, Overwrite
+from pocketvision.cli.out import Output, mebibytes
+from pocketvision.errors import UsageError
+
+if TYPE_CHECKING:
+    from pocketvision.bundle import Bundle
+    from pocketvision.export.artifact import Check
+
+
+def export(
+    bundle: Path,
+    /,
+    *,
+    format: str = "onnx",
+    output: Path | None = None,
+    data: str | None = None,
+    images: Annotated[int, Parameter(name="--images")] = 200,
+    precision: str = "f32",
+    tolerance: float | None = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Export a bundle and prove that the file answers like the original.
+
+    The same real images go through both; over tolerance nothing is written and the exit code is 4.
+
+    Parameters
+    ----------
+    bundle: Path
+        A folder that `train` made.
+    format: str
+        onnx (run by ONNX Runtime) or openvino.
+    output: Path
+        The folder to make; by default next to the bundle, named by the format.
+    data: str
+        Data set whose validation images are used for the proof, beside the bundle's golden images.
+    images: int
+        At most so many images of --data.
+    precision: str
+        f32, or f16 to halve the file (openvino).
+    tolerance: float
+        Largest allowed difference, relative to the largest output; by default by precision.
+    """
+    from pocketvision import bundle as bundles
+    from pocketvision.export import artifact
+
+    if images < 1:
+        raise UsageError(f"--images must be 1 or more, got {images}")
+    out = Output(json=json)
+    loaded = bundles.load(bundle)
+    check = artifact.Check(tolerance=tolerance)
+    if data is not None:
+        check = _check(data, loaded, images, tolerance)
+    target = output or bundle.parent / format
+    out.say(f"exporting {bundle} to {format} ...")
+    made = artifact.make(
+        loaded, format, target, precision=precision, overwrite=overwrite, check=check
+    )
+    p = made.parity
+    out.say(
+        f"{made.model}: {mebibytes(made.size_bytes)} with its sidecars, in {made.seconds:.1f} s\n"
+        f"proof on {p.n} images, {p.b} against {p.a}:\n"
+        f"  largest difference {p.max_abs:.2g} ({p.max_rel:.2g} of the largest output), "
+        f"mean {p.mean_abs:.2g}\n"
+        f"  same first class on {p.top1_agreement:.2%}"
+    )
+    if p.metric_a is not None and p.metric_b is not None:
+        out.say(f"  accuracy {p.metric_a:.2%} before, {p.metric_b:.2%} after")
+    out.result({"path": made.path, "model": made.model, "size_bytes": made.size_bytes,
+                "seconds": made.seconds, "parity": p.row()})  # fmt: skip
+    out.next("pocketvision", "bench", bundle, made.path)
+
+
+def _check(data: str, bundle: Bundle, limit: int, tolerance: float | None) -> Check:
+    """Validation images of a data set, spread over it, with their labels by the bundle's names."""
+    from pocketvision import labels
+    from pocketvision.data.read import read
+    from pocketvision.export.artifact import Check
+
+    dataset = read(data)
+    head = bundle.spec.heads[0][0]
+    place = labels.match(dataset.classes, bundle.labels[head])
+    samples = dataset.splits["val"]
+    chosen = samples[:: max(1, -(-len(samples) // limit))]
+    return Check(
+        images=[s.pixels if s.path is None else s.path for s in chosen],
+        labels=[place[s.label] for s in chosen],
+        tolerance=tolerance,
+    )
