@@ -7,7 +7,7 @@ Source: arXiv:2007.02269, table 2, in the authors' code (`mnext.py`), whose weig
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -77,12 +77,14 @@ def mobilenext(
     numerics: str = "torch",
     dropout: float = 0.2,
     identity: float = 1.0,
+    paper_table: bool = False,
 ) -> NetSpec:
     """MobileNeXt of any width; the last sandglass stays at 1280 for widths up to 1.
 
     `identity` is the share of the leading channels that the shortcut adds (section 3.3); the
-    authors publish 1, 1/2, 1/3 and 1/4. There is no last 1x1: the linear output of the last
-    sandglass is pooled. Raises SpecError.
+    authors publish 1, 1/2, 1/3 and 1/4. `paper_table` takes the paper's two 960-wide blocks
+    instead of the three that the weights have. There is no last 1x1: the linear output of the
+    last sandglass is pooled. Raises SpecError.
     """
     if not 0.0 <= identity <= 1.0:
         raise SpecError(f"identity must be a share from 0 to 1, got {identity!r}")
@@ -90,8 +92,10 @@ def mobilenext(
     def block(place: Place) -> AnyBlock:
         return sandglass(place, identity=identity)
 
+    rows = [r._replace(n=2) if paper_table and r.c == 960 else r for r in ROWS]
     return _network(
         "mobilenext",
+        rows,
         block,
         width,
         in_channels,
@@ -118,6 +122,7 @@ def mobilenext_a(
     """
     return _network(
         "mobilenext_a",
+        ROWS,
         bottleneck,
         width,
         in_channels,
@@ -144,6 +149,7 @@ def mobilenext_b(
     """
     return _network(
         "mobilenext_b",
+        ROWS,
         double_bottleneck,
         width,
         in_channels,
@@ -256,19 +262,24 @@ def narrowed(block: InvertedResidual) -> NarrowDepthwise:
 
 
 def _network(
-    name: str, block: Callable[[Place], AnyBlock], width: float, in_channels: int, **options: Any
+    name: str,
+    rows: Sequence[Row],
+    block: Callable[[Place], AnyBlock],
+    width: float,
+    in_channels: int,
+    **options: Any,
 ) -> NetSpec:
     w = checked_width(width)
     # The authors switch to multiples of 4 for their smallest network only.
     divisor = 4 if w == 0.1 else 8
     first = stem(in_channels, make_divisible(STEM * w, divisor), act=ACT)
-    blocks = [block(place) for place in _places(first.c_out, w, divisor)]
+    blocks = [block(place) for place in _places(rows, first.c_out, w, divisor)]
     return assemble(name, "mobilenext", stem=first, blocks=blocks, **options)
 
 
-def _places(c_in: int, width: float, divisor: int) -> Iterator[Place]:
-    for row in ROWS:
-        last = row is ROWS[-1]
+def _places(rows: Sequence[Row], c_in: int, width: float, divisor: int) -> Iterator[Place]:
+    for row in rows:
+        last = row is rows[-1]
         c_out = make_divisible(row.c * (max(1.0, width) if last else width), divisor)
         for i in range(row.n):
             stride = row.s if i == 0 else 1
