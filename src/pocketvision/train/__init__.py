@@ -1,0 +1,1 @@
+"""Fitting a network to data: what a run is told, its steps, its checkpoints, what it writes."""
