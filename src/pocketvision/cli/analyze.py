@@ -1,0 +1,78 @@
+"""`pocketvision analyze`: where a network's cost lies, and MobileNetV1's formulas beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from pocketvision.analysis import formulas
+from pocketvision.analysis.distribution import distribution
+from pocketvision.cli.options import Json, Model, ModelOptions, spec_of
+from pocketvision.cli.out import Output
+from pocketvision.cli.show import headline
+from pocketvision.cost import cost
+
+DEFAULTS = ModelOptions()
+FORMULAS = """\
+MobileNetV1's cost formulas (arXiv:1704.04861), K kernel, M channels in, N out, F side of the map:
+  standard convolution   K*K * M * N * F*F
+  depthwise separable    K*K * M * F*F  +  M * N * F*F        ratio 1/N + 1/K^2
+  width multiplier a     K*K * aM * F*F +  aM * aN * F*F      cost falls by about a^2
+  resolution multiplier  F becomes rF                         MACs fall by r^2, parameters stay"""
+
+
+def analyze(
+    model: str,
+    /,
+    *,
+    options: Model = DEFAULTS,
+    kernel: int = 3,
+    m: int = 512,
+    n: int = 512,
+    side: int = 14,
+    alpha: float = 0.75,
+    rho: float = 0.714,
+    json: Json = False,
+) -> None:
+    """Show where a network spends its MACs and parameters, and what separable layers save.
+
+    Parameters
+    ----------
+    model: str
+        A name from `pocketvision list`, an alias, or a bundle folder.
+    kernel: int
+        Worked example: kernel (the paper's: 3).
+    m: int
+        Worked example: channels in (512).
+    n: int
+        Worked example: channels out (512).
+    side: int
+        Worked example: side of the output map (14).
+    alpha: float
+        Worked example: width multiplier (0.75).
+    rho: float
+        Worked example: resolution multiplier (0.714, that is 160 for 224).
+    """
+    out, spec = Output(json=json), spec_of(model, options)
+    total = cost(spec)
+    shares = distribution(total)
+    shape = formulas.Shape(kernel=kernel, c_in=m, c_out=n, side=side)
+    example = formulas.worked_example(shape, alpha=alpha, rho=rho)
+    out.say(headline(spec, total))
+    out.say("\nwhere it goes (parameters without batch-norm and biases):\n")
+    out.table([asdict(s) for s in shares])
+    out.say(f"\n{FORMULAS}")
+    out.say(
+        f"\none layer, K {kernel}, M {m}, N {n}, F {side}; each row adds a step "
+        f"(separable over standard: {formulas.reduction(shape):.4f}):\n"
+    )
+    out.table([asdict(row) for row in example])
+    out.result(
+        {
+            "name": spec.name,
+            "macs": total.macs,
+            "params": total.params,
+            "distribution": [asdict(s) for s in shares],
+            "example": {"shape": asdict(shape), "rows": [asdict(r) for r in example]},
+        }
+    )
+    out.next("pocketvision", "show", model, "--layers")
