@@ -68,8 +68,7 @@ def cost(spec: NetSpec) -> Cost:
     """Cost of `spec` at its own resolution, one image. Raises SpecError if a map becomes empty."""
     run = Walk(spec.numerics.padding)
     run.make("image", (spec.in_channels, *spec.resolution), at="image")
-    run.layer("stem", "stem", spec.stem, "image", "stem")
-    run.drop("image")
+    run.layer("stem", "stem", spec.stem, "image", "stem", free=True)
     names = ["stem", *(f"blocks.{i}" for i in range(len(spec.blocks)))]
     last_reader = _last_readers(spec)
     for i, block in enumerate(spec.blocks):
@@ -78,8 +77,8 @@ def cost(spec: NetSpec) -> Cost:
         for name in names[: i + 1]:
             if name in run.live and name not in needed:
                 run.drop(name)
-    for head_name, head in spec.heads:
-        _head(run, f"heads.{head_name}", head, names[-1])
+    for i, (head_name, head) in enumerate(spec.heads, start=1):
+        _head(run, f"heads.{head_name}", head, names[-1], free=i == len(spec.heads))
     return _total(run)
 
 
@@ -119,20 +118,20 @@ def _block(run: Walk, block: AnyBlock, names: list[str], i: int, needed: list[st
     current = sources[0]
     for name, layer in block.layers:
         out = f"{address}.{name}"
-        run.layer(out, TAGS[type(block)], layer, current, out)
-        if current in run.live and not (keep and current == sources[0]):
-            run.drop(current)
+        free = current != sources[0] or not keep
+        run.layer(out, TAGS[type(block)], layer, current, out, free=free)
         current = out
     run.rename(current, address)
 
 
-def _head(run: Walk, address: str, head: Classifier, source: str) -> None:
+def _head(run: Walk, address: str, head: Classifier, source: str, *, free: bool) -> None:
     current = f"{address}.pool"
     run.pool(current, "classifier", source, current, kernel=0, stride=1)
+    if free:
+        run.drop(source)
     for i, conv in enumerate(head.hidden):
         out = f"{address}.hidden.{i}"
-        run.conv(out, "classifier", conv, current, out)
-        run.drop(current)
+        run.layer(out, "classifier", conv, current, out, free=True)
         current = out
     out = f"{address}.classifier"
     run.make(out, (head.classes, 1, 1), at=out)
@@ -197,17 +196,14 @@ def _filters(run: Walk, address: str, edge: Edge, source: str, channels: int, fr
         pointwise = Conv(c_in=channels, c_out=channels)
         relu, wide = f"{address}.{4 * i}", f"{address}.{4 * i + 1}"
         run.copy(address if i else source, relu, free=bool(i) or free)
-        run.conv(wide, "cell", depthwise, relu, wide, norm="bare")
-        run.drop(relu)
-        run.conv(f"{address}.{4 * i + 2}", "cell", pointwise, wide, address)
-        run.drop(wide)
+        run.conv(wide, "cell", depthwise, relu, wide, free=True, norm="bare")
+        run.conv(f"{address}.{4 * i + 2}", "cell", pointwise, wide, address, free=True)
 
 
 def _squeeze(run: Walk, out: str, source: str, channels: int, free: bool) -> None:
     run.copy(source, f"{out}.relu", free=free)
     conv = Conv(c_in=run.live[f"{out}.relu"][0], c_out=channels)
-    run.conv(f"{out}.1", "cell", conv, f"{out}.relu", out)
-    run.drop(f"{out}.relu")
+    run.conv(f"{out}.1", "cell", conv, f"{out}.relu", out, free=True)
 
 
 def _reduction(run: Walk, out: str, source: str, channels: int, free: bool) -> None:
@@ -215,8 +211,8 @@ def _reduction(run: Walk, out: str, source: str, channels: int, free: bool) -> N
     c_in, half = run.live[f"{out}.relu"][0], channels // 2
     even = Conv(c_in=c_in, c_out=half, stride=2)
     odd = Conv(c_in=c_in, c_out=channels - half, stride=2)
-    run.joined(out, "cell", {"even": even, "odd": odd}, f"{out}.relu", out, "batch")
-    run.drop(f"{out}.relu")
+    parts = {"even": even, "odd": odd}
+    run.joined(out, "cell", parts, f"{out}.relu", out, free=True, norm="batch")
 
 
 def _join(run: Walk, address: str, nodes: list[str]) -> None:

@@ -80,38 +80,62 @@ class Walk:
         else:
             self.make(out, self.live[source], at=out)
 
-    def conv(self, address: str, kind: str, conv: Conv, source: str, out: str, *,
-             norm: str = "") -> None:  # fmt: skip
-        """One convolution from tensor `source` to tensor `out`; a low-rank one is two."""
-        if conv.rank is not None:
-            first = Conv(c_in=conv.c_in, c_out=conv.rank)
-            second = Conv(c_in=conv.rank, c_out=conv.c_out, norm=conv.norm, bias=conv.bias)
-            self.conv(f"{address}.factor", kind, first, source, f"{out}.factor", norm="bare")
-            self.conv(address, kind, second, f"{out}.factor", out, norm=norm)
-            self.drop(f"{out}.factor")
-            return
-        size = self._after(conv, self.live[source], address)
-        self.make(out, size, at=address)
-        self.rows.append(_row(address, kind, conv, size, norm or conv.norm))
-
-    def layer(self, address: str, kind: str, layer: Layer, source: str, out: str) -> None:
-        """Any layer from tensor `source` to tensor `out`; gates and activations work in place."""
+    def layer(
+        self, address: str, kind: str, layer: Layer, source: str, out: str, *, free: bool
+    ) -> None:
+        """Any layer from tensor `source` to `out`; `free`: nothing else reads the source later."""
+        if isinstance(layer, Conv) and layer.rank is not None:
+            first = Conv(c_in=layer.c_in, c_out=layer.rank)
+            layer = Conv(c_in=layer.rank, c_out=layer.c_out, norm=layer.norm, bias=layer.bias)
+            waist = f"{out}.factor"
+            self.conv(f"{address}.factor", kind, first, source, waist, free=free, norm="bare")
+            source, free = waist, True
         if isinstance(layer, Conv):
-            self.conv(address, kind, layer, source, out)
+            self.conv(address, kind, layer, source, out, free=free)
         elif isinstance(layer, MixedConv):
-            self._mixed(address, kind, layer, source, out)
+            parts = {f"parts.{i}": part for i, part in enumerate(layer.parts)}
+            self.joined(address, kind, parts, source, out, free=free, norm=layer.norm)
         else:
             if isinstance(layer, Gate):
                 self._gate(address, kind, layer, source)
-            self.rename(source, out)
+            self.copy(source, out, free=free)
 
-    def joined(self, address: str, kind: str, parts: dict[str, Conv], source: str, out: str,
-               norm: str) -> None:  # fmt: skip
+    def conv(
+        self,
+        address: str,
+        kind: str,
+        conv: Conv,
+        source: str,
+        out: str,
+        *,
+        free: bool,
+        norm: str = "",
+    ) -> None:
+        """One convolution from `source` to `out`; with `norm` "bare" it has neither norm nor bias."""
+        size = self._after(conv, self.live[source], address)
+        self.make(out, size, at=address)
+        self.rows.append(_row(address, kind, conv, size, norm or conv.norm))
+        if free:
+            self.drop(source)
+
+    def joined(
+        self,
+        address: str,
+        kind: str,
+        parts: dict[str, Conv],
+        source: str,
+        out: str,
+        *,
+        free: bool,
+        norm: str,
+    ) -> None:
         """Convolutions by name whose outputs are the slices of one tensor `out`."""
         sizes = [self._after(p, self.live[source], address) for p in parts.values()]
         self.make(out, (sum(s[0] for s in sizes), *sizes[0][1:]), at=address)
         for (name, part), size in zip(parts.items(), sizes, strict=True):
             self.rows.append(_row(f"{address}.{name}", kind, part, size, norm))
+        if free:
+            self.drop(source)
 
     def pool(self, address: str, kind: str, source: str, out: str, *, kernel: int,
              stride: int) -> None:  # fmt: skip
@@ -122,17 +146,11 @@ class Walk:
         self.make(out, size, at=address)
         self.rows.append(Row(address, kind, "pool", kernel or h, stride, c, size, 0, 0, 0, 0))
 
-    def _mixed(self, address: str, kind: str, mixed: MixedConv, source: str, out: str) -> None:
-        parts = {f"parts.{i}": part for i, part in enumerate(mixed.parts)}
-        self.joined(address, kind, parts, source, out, mixed.norm)
-
     def _gate(self, address: str, kind: str, gate: Gate, source: str) -> None:
         pooled, reduced = f"{address}.pool", f"{address}.reduce"
         self.make(pooled, (gate.channels, 1, 1), at=pooled)
-        self.conv(reduced, kind, gate.reduce, pooled, reduced)
-        self.drop(pooled)
-        self.conv(f"{address}.expand", kind, gate.expand, reduced, f"{address}.expand")
-        self.drop(reduced)
+        self.conv(reduced, kind, gate.reduce, pooled, reduced, free=True)
+        self.conv(f"{address}.expand", kind, gate.expand, reduced, f"{address}.expand", free=True)
         self.drop(f"{address}.expand")
 
     def _after(self, conv: Conv, size: Size, address: str) -> Size:
