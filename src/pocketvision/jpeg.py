@@ -2,7 +2,7 @@
 
 libjpeg repairs what it can and only whispers about it, which turns a cut-off file into a half-grey
 picture. Here each of its warnings is an error, except the two kinds of junk that lie outside the
-picture and that every viewer skips: bytes between header segments and bytes before the end marker.
+picture and that every viewer skips: bytes between header segments and zero bytes before the end marker.
 """
 
 from __future__ import annotations
@@ -143,10 +143,13 @@ def decode_jpeg(header: Header, *, least: tuple[int, int] | None = None) -> np.n
         junk = _JUNK_AT_END.search(str(e))
         if junk is None:
             raise
-    # The last warning hides earlier ones, so the junk is cut out and all is judged again.
+    # Cameras pad with zeros; anything else that is left over is picture that lost its place. The
+    # last warning hides earlier ones, so the padding is cut out and all is judged again.
     end = header.data.rfind(b"\xff\xd9")
-    shorter = header.data[: end - int(junk[1])] + b"\xff\xd9"
-    return _strict(header, shorter, least)
+    start = max(0, end - int(junk[1]))
+    if header.data[start:end].strip(b"\0"):
+        raise JpegFault("damaged picture data (more of them than the picture takes)")
+    return _strict(header, header.data[:start] + b"\xff\xd9", least)
 
 
 def _strict(header: Header, data: bytes, least: tuple[int, int] | None) -> np.ndarray:
