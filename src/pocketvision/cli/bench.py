@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pocketvision.cli.options import Json
 from pocketvision.cli.out import Output
 from pocketvision.errors import UsageError
 
+Memory = Annotated[bool, Parameter(negative="--no-memory")]
 COLUMNS = (
     "name",
     "precision",
@@ -29,7 +33,7 @@ def bench(
     batch: int = 1,
     rounds: int = 50,
     seconds: float | None = None,
-    memory: bool = True,
+    memory: Memory = True,
     json: Json = False,
 ) -> None:
     """Time models on this machine: warm-up, then rounds in which each runs once, in turn.

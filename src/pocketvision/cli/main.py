@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from pocketvision import __version__
 from pocketvision.cli.commands import COMMANDS, GROUPS, ORDER
@@ -56,14 +56,14 @@ def app() -> App:
         help=HELP,
         version=__version__,
         help_on_error=False,
-        help_formatter="plain",
+        default_parameter=Parameter(negative=()),
         help_format="plaintext",
         result_action="return_value",
     )
     for name, function in COMMANDS.items():
         parser.command(function, name=name)
     for group, (text, functions) in GROUPS.items():
-        sub = App(name=group, help=text, result_action="return_value")
+        sub = App(name=group, help=text)
         for name, function in functions.items():
             sub.command(function, name=name)
         parser.command(sub)
