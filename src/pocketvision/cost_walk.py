@@ -111,7 +111,7 @@ class Walk:
         free: bool,
         norm: str = "",
     ) -> None:
-        """One convolution from `source` to `out`; with `norm` "bare" it has neither norm nor bias."""
+        """One convolution from `source` to `out`; `norm` "bare" means neither norm nor bias."""
         size = self._after(conv, self.live[source], address)
         self.make(out, size, at=address)
         self.rows.append(_row(address, kind, conv, size, norm or conv.norm))

@@ -15,17 +15,27 @@ LARGEST = 8192
 Resolution = int | tuple[int, int]
 
 
-def checked_width(width: float, *, low: float = 0.05, high: float = 8.0) -> float:
-    """The width multiplier itself. Raises SpecError if it is no number in [low, high]."""
-    ok = isinstance(width, int | float) and not isinstance(width, bool) and low <= width <= high
-    if not ok:
-        raise SpecError(f"width must be a number from {low} to {high}, got {width!r}")
-    return float(width)
+def checked_width(width: float) -> float:
+    """The width multiplier itself. Raises SpecError if it is no number from 0.05 to 8."""
+    return _number("width", width, low=0.05, high=8.0)
+
+
+def checked_depth(depth: float) -> float:
+    """The depth multiplier itself. Raises SpecError if it is no number from 0.1 to 8."""
+    return _number("depth", depth, low=0.1, high=8.0)
+
+
+def checked_divisor(divisor: int) -> int:
+    """What channels are multiples of. Raises SpecError if it is no whole number from 1 to 64."""
+    whole = isinstance(divisor, int) and not isinstance(divisor, bool)
+    if not whole or not 1 <= divisor <= 64:
+        raise SpecError(f"divisor must be a whole number from 1 to 64, got {divisor!r}")
+    return divisor
 
 
 def checked_resolution(resolution: Resolution) -> tuple[int, int]:
     """(height, width). Raises SpecError for anything below 32 pixels a side."""
-    pair = (resolution, resolution) if isinstance(resolution, int) else tuple(resolution)
+    pair = resolution if isinstance(resolution, tuple | list) else (resolution, resolution)
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
     if len(pair) != 2 or not whole or not SMALLEST <= min(pair) <= max(pair) <= LARGEST:
         raise SpecError(
@@ -35,12 +45,11 @@ def checked_resolution(resolution: Resolution) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def checked_choice(name: str, value: float, allowed: Sequence[float]) -> float:
-    """The value itself. Raises SpecError if it is not one of `allowed`."""
-    if value not in allowed:
-        choices = ", ".join(str(a) for a in allowed)
-        raise SpecError(f"{name} must be one of {choices}, got {value!r}")
-    return value
+def _number(name: str, value: float, *, low: float, high: float) -> float:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    if not real or not low <= value <= high:
+        raise SpecError(f"{name} must be a number from {low} to {high}, got {value!r}")
+    return float(value)
 
 
 def assemble(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pocketvision.spec import Conv, Gate, InvertedResidual, MixedConv, NetSpec, Separable, Single
 from pocketvision.zoo.convs import pointwise, stem
 from pocketvision.zoo.depth import deepened
-from pocketvision.zoo.frame import Resolution, assemble, checked_width
+from pocketvision.zoo.frame import Resolution, assemble, checked_depth, checked_width
 from pocketvision.zoo.rounding import make_divisible
 
 RE, SW = "relu", "silu"
@@ -82,7 +82,10 @@ def mixnet_s(
     dropout: float = 0.2,
     depth: float = 1.0,
 ) -> NetSpec:
-    """MixNet-S of any width. The 1536 features are never scaled. Raises SpecError."""
+    """MixNet-S of any width.
+
+    The 1536 features are never scaled. Raises SpecError.
+    """
     return _network(
         "mixnet_s",
         S,
@@ -106,7 +109,10 @@ def mixnet_m(
     dropout: float = 0.25,
     depth: float = 1.0,
 ) -> NetSpec:
-    """MixNet-M of any width. The 1536 features are never scaled. Raises SpecError."""
+    """MixNet-M of any width.
+
+    The 1536 features are never scaled. Raises SpecError.
+    """
     return _network(
         "mixnet_m",
         M,
@@ -130,7 +136,7 @@ def mixnet_l(
     dropout: float = 0.25,
     depth: float = 1.0,
 ) -> NetSpec:
-    """MixNet-L: MixNet-M at width 1.3, times `width`.
+    """MixNet-L: MixNet-M at width 1.3 (times `width`).
 
     The 1536 features are never scaled. Raises SpecError.
     """
@@ -157,15 +163,16 @@ def mixnet_xl(
     dropout: float = 0.25,
     depth: float = 1.0,
 ) -> NetSpec:
-    """timm's MixNet-XL: MixNet-M at width 1.6 and depth 1.2, times `width` and `depth`.
+    """MixNet-XL, which is timm's: MixNet-M at width 1.6 and depth 1.2.
 
-    The 1536 features are never scaled. Raises SpecError.
+    `width` and `depth` multiply these once more. The 1536 features are never scaled. Raises
+    SpecError.
     """
     return _network(
         "mixnet_xl",
         M,
         1.6 * checked_width(width),
-        1.2 * depth,
+        1.2 * checked_depth(depth),
         in_channels,
         resolution=resolution,
         classes=classes,
@@ -190,7 +197,7 @@ def _network(
     first = stem(in_channels, make_divisible(table.stem * w), act=RE)
     blocks: list[Separable | InvertedResidual | Single] = []
     c_in = first.c_out
-    for row in _unrolled(table, checked_width(depth, low=0.1)):
+    for row in _unrolled(table, checked_depth(depth)):
         c_out = make_divisible(row.o * w)
         blocks.append(_block(row, c_in, c_out))
         c_in = c_out

@@ -50,10 +50,10 @@ def mobilenet_v1(
     dropout: float = 0.001,
     head_conv: bool = False,
 ) -> NetSpec:
-    """MobileNetV1 of any width (alpha) and resolution; alpha scales every layer, the last too.
+    """MobileNetV1 of any width (alpha) and resolution.
 
-    `head_conv` adds a 1x1 as wide as the last block before the pool (timm's `mobilenetv1_100h`).
-    Raises SpecError.
+    Alpha scales every layer, the last too. `head_conv` adds a 1x1 as wide as the last block before
+    the pool (timm's `mobilenetv1_100h`). Raises SpecError.
     """
     # The authors cut to whole channels with a floor of 8; Keras has no floor.
     floor = 1 if rules("mobilenet_v1", numerics).width_rule == "keras" else 8

@@ -9,7 +9,13 @@ from typing import NamedTuple
 from pocketvision.spec import Conv, DoubleDepthwise, InvertedResidual, NetSpec, Separable, Single
 from pocketvision.zoo.convs import depthwise, pointwise, stem
 from pocketvision.zoo.depth import deepened
-from pocketvision.zoo.frame import Resolution, assemble, checked_width
+from pocketvision.zoo.frame import (
+    Resolution,
+    assemble,
+    checked_depth,
+    checked_divisor,
+    checked_width,
+)
 from pocketvision.zoo.rounding import make_divisible
 
 ACT = "relu6"
@@ -52,15 +58,15 @@ def mobilenet_v2(
     divisor: int = 8,
     fixed_ends: bool = False,
 ) -> NetSpec:
-    """MobileNetV2 of any width; the last 1x1 stays at 1280 for widths up to 1, as published.
+    """MobileNetV2 of any width.
 
-    `depth` multiplies the repeats and `fixed_ends` keeps stem, first and last stage and last 1x1
-    unscaled (timm's `mobilenetv2_110d`, `mobilenetv2_120d`); `divisor` 4 is d-li14's at width 0.1.
-    Raises SpecError.
+    The last 1x1 stays at 1280 for widths up to 1, as published. `depth` multiplies the repeats and
+    `fixed_ends` keeps stem, first and last stage and last 1x1 unscaled (timm's `mobilenetv2_110d`,
+    `mobilenetv2_120d`); `divisor` 4 is d-li14's at width 0.1. Raises SpecError.
     """
-    w = checked_width(width)
+    w, divisor = checked_width(width), checked_divisor(divisor)
     first = stem(in_channels, STEM if fixed_ends else make_divisible(STEM * w, divisor), act=ACT)
-    rows = _deepened(checked_width(depth, low=0.1), fixed_ends)
+    rows = _deepened(checked_depth(depth), fixed_ends)
     blocks: list[Bottleneck | Single] = []
     c_in = first.c_out
     for t, c_out, stride in _unrolled(rows, w, divisor):
@@ -89,7 +95,7 @@ def mobilenet_v2_extra_depthwise(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """MobileNetV2 with a second 3x3 depthwise in each wide space: MobileNeXt's control.
+    """MobileNetV2 with a second depthwise in each block: MobileNeXt's control.
 
     The paper (arXiv:2007.02269, table 1) does not say where the second one stands; here it follows
     the first, at stride 1. The first block, which has no wide space, stays as it is.

@@ -23,7 +23,7 @@ from pocketvision.spec import (
 )
 from pocketvision.zoo.convs import depthwise, pointwise, stem
 from pocketvision.zoo.depth import deepened
-from pocketvision.zoo.frame import Resolution, assemble, checked_width
+from pocketvision.zoo.frame import Resolution, assemble, checked_depth, checked_width
 from pocketvision.zoo.numerics import rules
 from pocketvision.zoo.rounding import make_divisible
 
@@ -93,12 +93,13 @@ def mobilenet_v3_large(
     depth: float = 1.0,
     gate_first: bool = False,
 ) -> NetSpec:
-    """MobileNetV3-Large of any width; the last hidden layer stays at 1280, as published.
+    """MobileNetV3-Large of any width.
 
-    `minimalistic`: every kernel 3x3, no gates, ReLU throughout. `reduced_tail` halves the last
-    stage and what follows, for use as a backbone (arXiv:1905.02244, sections 6.3 and 6.4).
-    `depth` multiplies the repeats (timm's `mobilenetv3_large_150d`). `gate_first` puts the gate
-    before the depthwise's activation where the block expands (d-li14's port). Raises SpecError.
+    The hidden layer of the head stays at 1280, as published. `minimalistic`: every kernel 3x3, no
+    gates, ReLU throughout. `reduced_tail` halves the last stage and what follows, for use as a
+    backbone of detection and segmentation. `depth` multiplies the repeats (timm's
+    `mobilenetv3_large_150d`). `gate_first` puts the gate before the depthwise's activation where
+    the block expands (d-li14's port). Raises SpecError.
     """
     plan = _plan(LARGE, HIDDEN_LARGE, width, depth, numerics, minimalistic, reduced_tail)
     return _network(
@@ -126,10 +127,10 @@ def mobilenet_v3_small(
     depth: float = 1.0,
     gate_first: bool = False,
 ) -> NetSpec:
-    """MobileNetV3-Small of any width; the last hidden layer stays at 1024; options as for Large.
+    """MobileNetV3-Small of any width; options as for Large.
 
-    The paper's parameter figures for Small (2.9M) are those of a 1280-wide hidden layer; the
-    authors' code and weights have 1024. Raises SpecError.
+    The hidden layer of the head stays at 1024, as in the authors' code and weights; the parameter
+    figures that the paper prints for Small are those of a hidden layer of 1280. Raises SpecError.
     """
     plan = _plan(SMALL, HIDDEN_SMALL, width, depth, numerics, minimalistic, reduced_tail)
     return _network(
@@ -172,7 +173,7 @@ def _plan(
     rows = [_minimal(r) for r in table] if minimalistic else list(table)
     if reduced_tail:
         rows, hidden = _reduced(rows), hidden // 2
-    rows = _deepened(rows, checked_width(depth, low=0.1))
+    rows = _deepened(rows, checked_depth(depth))
     stem = STEM if rule == "keras" or (rule == "timm" and w < 0.75) else make_divisible(STEM * w)
     scaled = list(_scaled(rows, stem, w, rule))
     # The authors scale 960 (576) itself; torchvision and Keras take six times the scaled block.

@@ -1,6 +1,6 @@
 """MobileNeXt: sandglass blocks, and the block variants that its paper compares.
 
-Source: arXiv:2007.02269, table 2, in the authors' code (`mnext.py`), whose weights need three
+Source: arXiv:2007.02269, as built by the authors' code (`mnext.py`), whose weights need three
 960-wide blocks where the paper's table and most ports have two.
 """
 
@@ -79,12 +79,12 @@ def mobilenext(
     identity: float = 1.0,
     paper_table: bool = False,
 ) -> NetSpec:
-    """MobileNeXt of any width; the last sandglass stays at 1280 for widths up to 1.
+    """MobileNeXt of any width: sandglass blocks.
 
-    `identity` is the share of the leading channels that the shortcut adds (section 3.3); the
-    authors publish 1, 1/2, 1/3 and 1/4. `paper_table` takes the paper's two 960-wide blocks
-    instead of the three that the weights have. There is no last 1x1: the linear output of the
-    last sandglass is pooled. Raises SpecError.
+    The last sandglass stays at 1280 for widths up to 1. `identity` is the share of the leading
+    channels that the shortcut adds; the authors publish 1, 1/2, 1/3 and 1/4.
+    `paper_table` takes the paper's two 960-wide blocks instead of the three that the weights have.
+    There is no last 1x1: the linear output of the last sandglass is pooled. Raises SpecError.
     """
     if not 0.0 <= identity <= 1.0:
         raise SpecError(f"identity must be a share from 0 to 1, got {identity!r}")
@@ -115,7 +115,7 @@ def mobilenext_a(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """MobileNeXt with block variant (a): a residual bottleneck with one depthwise in its middle.
+    """MobileNeXt with block variant (a): a bottleneck with one depthwise inside.
 
     The paper (figure 3a) shows the order of the layers; activations follow the classic bottleneck.
     Raises SpecError.
@@ -142,7 +142,7 @@ def mobilenext_b(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """MobileNeXt with block variant (b): a residual bottleneck with two depthwise in its middle.
+    """MobileNeXt with block variant (b): a bottleneck with two depthwise inside.
 
     Source: figure 3b and the authors' `i2rnet_low_id.py`, whose stride is in the last 1x1.
     Raises SpecError.
@@ -169,7 +169,7 @@ def mobilenext_c(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """Block variant (c): MobileNetV2 with its depthwise moved to the narrow ends of each block.
+    """Block variant (c): MobileNetV2 with its depthwise at the narrow ends.
 
     The paper (figure 3c) shows the order of the layers; here only the wide tensor is activated, and
     the last depthwise carries the stride, as in the sandglass. Raises SpecError.
@@ -195,7 +195,7 @@ def mobilenext_d(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """Block variant (d), the sandglass: MobileNeXt itself under the ablation's name.
+    """Block variant (d), the sandglass: MobileNeXt itself.
 
     Raises SpecError.
     """

@@ -1,7 +1,6 @@
 """ReXNet: channels that grow by the same step in every block, SiLU after the expansion.
 
-Source: arXiv:2007.00992, table 6 of the later version, in the authors' code (`rexnetv1.py`,
-`rexnetv1_lite.py`).
+Source: arXiv:2007.00992, as built by the authors' code (`rexnetv1.py`, `rexnetv1_lite.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pocketvision.spec import (
     Single,
 )
 from pocketvision.zoo.convs import depthwise, pointwise, stem
-from pocketvision.zoo.frame import Resolution, assemble, checked_width
+from pocketvision.zoo.frame import Resolution, assemble, checked_divisor, checked_width
 from pocketvision.zoo.rounding import make_divisible
 
 STEM, FIRST, LAST = 32, 16, 1280
@@ -73,12 +72,13 @@ def rexnet(
     divisor: int = 1,
     gates: bool = True,
 ) -> NetSpec:
-    """ReXNet (v1) of any width. Raises SpecError.
+    """ReXNet (v1) of any width.
 
     Channels are rounded half to even, as Python does; the published weights need that. `divisor` 8
-    gives timm's `rexnetr` instead, whose every width is a multiple of 8.
+    gives timm's `rexnetr` instead, whose every width is a multiple of 8; without `gates` it is the
+    authors' `use_se=False`. Raises SpecError.
     """
-    w = checked_width(width)
+    w, divisor = checked_width(width), checked_divisor(divisor)
 
     def whole(channels: float) -> int:
         nearest = round(channels)
@@ -110,9 +110,10 @@ def rexnet_lite(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """ReXNet-lite of any width: no gates, ReLU6, multiples of 8, a hidden 1024 after the pool.
+    """ReXNet-lite of any width: no gates, ReLU6, multiples of 8.
 
-    Its channels grow by 164/15 a block, not 180/16. Raises SpecError.
+    Its channels grow by 164/15 a block, not 180/16; a hidden layer of 1024 with norm and ReLU6
+    follows the pool. Raises SpecError.
     """
     w = checked_width(width)
 
@@ -172,7 +173,7 @@ def rexnet_plain(
     numerics: str = "torch",
     dropout: float = 0.2,
 ) -> NetSpec:
-    """A reconstruction of the paper's "plain" ReXNet; no published figure may be cited for it.
+    """A reconstruction of the paper's "plain" ReXNet: cite no published figure for it.
 
     MobileNetV1's blocks with channels that grow evenly and SiLU after each 1x1. The paper's layer
     table was never released: the channels here are a guess at it. Raises SpecError.
