@@ -1,0 +1,52 @@
+"""The images that predictions name: found, decoded and made small enough to sit inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pocketvision.decode import decode
+from pocketvision.errors import ImageError
+
+# uint8 (h, w, 3) of the image with that path or name; None when it cannot be shown any more.
+Source = Callable[[str], "np.ndarray | None"]
+
+SIDE = 160
+# Up to this side an image is kept as it is and enlarged by the page, pixel by pixel.
+SMALL = 64
+
+
+def from_files(root: Path | None = None) -> Source:
+    """Images by their paths, relative ones under `root`; what cannot be read is None."""
+
+    def image(path: str) -> np.ndarray | None:
+        try:
+            return decode((root or Path()) / path)
+        except (ImageError, ValueError):  # ValueError: a path with a zero byte
+            return None
+
+    return image
+
+
+def thumbnail(image: np.ndarray) -> Image.Image:
+    """uint8 (h, w, 3) as a picture of at most SIDE pixels a side."""
+    small = Image.fromarray(image)
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return small
+
+
+def data_uri(image: np.ndarray) -> str:
+    """The thumbnail inside a URI: PNG for few pixels, JPEG otherwise."""
+    small, out = thumbnail(image), io.BytesIO()
+    if max(small.size) <= SMALL:
+        small.save(out, "PNG", optimize=True)
+        kind = "png"
+    else:
+        small.save(out, "JPEG", quality=82)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
