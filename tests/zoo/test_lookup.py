@@ -78,6 +78,9 @@ def test_d_li14_gates_before_the_activation():
 def test_unknown_name_suggests():
     with pytest.raises(UnknownName, match=r"no model called 'mobilnet_v2'; did you mean 'mobile"):
         resolve("mobilnet_v2")
+    both = "did you mean 'mobilenet_v3_large' or 'mobilenet_v3_small'"
+    with pytest.raises(UnknownName, match=both):
+        resolve("mobilenet_v3")
     with pytest.raises(UnknownName, match="did you mean 'mobilenetv3_large_100'"):
         resolve("mobilenetv3_large_10")
 

@@ -38,9 +38,8 @@ def target(name: str) -> tuple[str, dict[str, Any]]:
         return name, {}
     if name in ALIASES:
         return ALIASES[name]
-    known = [*MODELS, *ALIASES]
     raise UnknownName(
-        f"no model called {name!r}{closest(name, known)} "
+        f"no model called {name!r}{_nearest(name)} "
         f"({len(MODELS)} models, {len(ALIASES)} aliases: run `pocketvision list --aliases`)"
     )
 
@@ -48,3 +47,12 @@ def target(name: str) -> tuple[str, dict[str, Any]]:
 def options_of(model: str) -> dict[str, Any]:
     """The options of a model of the zoo with their defaults, in order."""
     return dict(MODELS[model].__kwdefaults__ or {})
+
+
+def _nearest(name: str) -> str:
+    """What may have been meant: first the names that go on where `name` stops ("mobilenet_v3")."""
+    known = [*MODELS, *ALIASES]
+    longer = [k for k in known if name and k.lower().startswith(name.lower())]
+    if longer:
+        return f"; did you mean {' or '.join(repr(k) for k in longer[:3])}?"
+    return closest(name, known)
