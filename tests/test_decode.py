@@ -177,6 +177,14 @@ def test_alpha_is_composited_on_white():
     )
 
 
+def test_compositing_rounds_every_case_right():
+    colour, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    rgba = np.stack([colour, colour, colour, alpha], axis=2).astype(np.uint8)
+    exact = (colour * alpha + 255 * (255 - alpha)) / 255
+    out = decode(saved(Image.fromarray(rgba), "PNG"))
+    np.testing.assert_array_equal(out[..., 0], np.floor(exact + 0.5))
+
+
 def test_palettes_with_and_without_transparency():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 0])

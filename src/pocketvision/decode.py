@@ -19,6 +19,7 @@ import io
 import re
 import stat
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def _foreign(data: bytes) -> str:
 
 
 def _from_pillow(image: ImageFile.ImageFile) -> np.ndarray:
-    """uint8 (h, w, 3) of an opened image, before rotation, in bands to bound the memory."""
+    """uint8 (h, w, 3) of an opened image, before rotation."""
     if image.mode in ("F", "LAB", "HSV") or (image.mode == "I" and image.format != "PPM"):
         raise ImageError(
             "", f"pixels of mode {image.mode} have no stated white: save as 8 or 16 bit"
@@ -198,14 +199,21 @@ def _from_pillow(image: ImageFile.ImageFile) -> np.ndarray:
         raise ImageError("", f"decodes to {image.size}, its header promised {promised}")
     if deep and isinstance(image.info.get("transparency"), tuple):
         image.info["transparency"] = tuple(v >> 8 for v in image.info["transparency"])
-    width, height = promised
+    return _in_bands(image.height, image.width, lambda box: _rgb(image.crop(box)))
+
+
+def _in_bands(
+    height: int, width: int, rgb: Callable[[tuple[int, int, int, int]], np.ndarray]
+) -> np.ndarray:
+    """uint8 (h, w, 3) put together from `rgb` of boxes (left, top, right, bottom).
+
+    A conversion holds several copies of its pixels: of a band, not of everything.
+    """
     out = np.empty((height, width, 3), np.uint8)
     rows = max(1, BAND_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        whole = rows >= height
-        band = image if whole else image.crop((0, top, width, bottom))
-        out[top:bottom] = _rgb(band)
+        out[top:bottom] = rgb((0, top, width, bottom))
     return out
 
 
@@ -230,15 +238,25 @@ def _grey16(image: Image.Image) -> np.ndarray:
 def _on_white(rgba: np.ndarray) -> np.ndarray:
     """(h, w, 4) -> (h, w, 3): colour * a + white * (1 - a), rounded to nearest."""
     alpha = rgba[..., 3:].astype(np.uint16)
-    white = (255 - alpha) * 255
-    return ((rgba[..., :3] * alpha + white + 127) // 255).astype(np.uint8)
+    if alpha.min() == 255:
+        return rgba[..., :3]
+    total = rgba[..., :3] * alpha
+    total += (255 - alpha) * 255 + 128
+    # With t = total - 128, (t + 128 + ((t + 128) >> 8)) >> 8 is t / 255 rounded, for t <= 255^2.
+    total += total >> 8
+    return (total >> 8).astype(np.uint8)
 
 
 def _from_cmyk(stored: np.ndarray) -> np.ndarray:
     """(h, w, 4) inks as JPEG files hold them (inverted) -> (h, w, 3)."""
-    size = (stored.shape[1], stored.shape[0])
-    image = Image.frombuffer("CMYK", size, stored, "raw", "CMYK;I", 0, 1)
-    return np.asarray(image.convert("RGB"))
+
+    def rgb(box: tuple[int, int, int, int]) -> np.ndarray:
+        band = np.ascontiguousarray(stored[box[1] : box[3]])
+        size = (band.shape[1], band.shape[0])
+        image = Image.frombuffer("CMYK", size, band, "raw", "CMYK;I", 0, 1)
+        return np.asarray(image.convert("RGB"))
+
+    return _in_bands(stored.shape[0], stored.shape[1], rgb)
 
 
 def _orientation(image: Image.Image) -> int:
