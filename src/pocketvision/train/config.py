@@ -1,0 +1,197 @@
+"""What a training run is told. One frozen value is the API, the flags and the saved config.json.
+
+A field marked `context` does not decide the losses: it may change between stop and resume. All
+others belong to the *trace* and must stay. Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from pocketvision.errors import UsageError, closest
+from pocketvision.train.duration import seconds
+
+FORMAT = 1
+EPOCHS = 60  # when neither epochs, steps nor time are given
+# Peak learning rate for a batch of 64, and how it grows with the batch: Adam's step has a size of
+# its own, so noise argues for the square root; SGD's step grows with the gradient.
+LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1}
+LR_POWER = {"adamw": 0.5, "sgd": 1.0}
+WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+
+
+def opt(
+    default: Any,
+    text: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    one_of: tuple[str, ...] = (),
+    context: bool = False,
+) -> Any:
+    """A field with its help text and its limits (both included)."""
+    rules = {"help": text, "least": least, "most": most, "one_of": one_of, "context": context}
+    return field(default=default, metadata=rules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run; the defaults suit a few hundred to a few thousand images, from scratch.
+
+    Raises UsageError, naming the flag, for a value that cannot be.
+    """
+
+    # fmt: off
+    epochs: int | None = opt(
+        None, "passes over the training images (60 when nothing else is said)", least=1)
+    time: str | None = opt(None, "wall clock that the whole run may take: 90s, 10m, 1h30m")
+    steps: int | None = opt(
+        None, "optimizer steps; --time notes here what it found, for exact replays", least=1)
+    batch_size: int = opt(64, "images a step", least=2)
+    optimizer: Literal["adamw", "sgd"] = opt("adamw", "how weights move", one_of=("adamw", "sgd"))
+    lr: float | None = opt(
+        None, "peak learning rate (left out: by optimizer and batch size)", least=1e-8, most=100)
+    weight_decay: float | None = opt(
+        None, "decay of weights, never of norms and biases", least=0, most=10)
+    decay_depthwise: bool = opt(True, "decay depthwise kernels too")
+    warmup_epochs: float = opt(
+        3.0, "epochs over which the rate rises from 0, at most a fifth of the run", least=0)
+    schedule: Literal["cosine", "constant"] = opt(
+        "cosine", "the rate after the warm-up", one_of=("cosine", "constant"))
+    label_smoothing: float = opt(
+        0.1, "share of the target spread over all classes", least=0, most=0.9)
+    ema: float = opt(
+        0.998, "decay of the averaged weights, which become the result; 0: none",
+        least=0, most=0.99999)
+    dropout: float | None = opt(
+        None, "dropout before the last layer (left out: the model's own)", least=0, most=0.95)
+    drop_path: float = opt(0.0, "share of samples that skip the deepest block", least=0, most=0.9)
+    augment: str | None = opt(None, "augmentation preset (left out: chosen by the data)")
+    train_scale: float = opt(
+        1.0, "side of training images as a share of the input's; less is faster",
+        least=0.25, most=1)
+    start_scale: float | None = opt(
+        None, "that share at the first step; it grows over two thirds of a run", least=0.25, most=1)
+    grad_clip: float | None = opt(None, "largest norm of a step's gradient", least=1e-6)
+    bn_momentum: float | None = opt(
+        None, "weight of a batch in batch-norm's averages (left out: by batch size)",
+        least=1e-4, most=1)
+    precision: Literal["float32", "bfloat16"] = opt(
+        "float32", "arithmetic of the forward pass", one_of=("float32", "bfloat16"))
+    channels_last: bool = opt(True, "memory order that convolutions run fastest in")
+    seed: int = opt(
+        0, "decides first weights, order, augmentation and dropout", least=0, most=2**31 - 1)
+    patience: int | None = opt(
+        None, "stop after so many evaluations without a better one, keep the best", least=1)
+    eval_every: int | None = opt(
+        None, "epochs between evaluations (left out: so that they take a few percent)", least=1)
+    threads: int | None = opt(
+        None, "processor threads (left out: all cores)", least=1, context=True)
+    workers: int | None = opt(
+        None, "processes that decode images (left out: by cores)", least=0, context=True)
+    checkpoint_minutes: float = opt(5.0, "minutes between checkpoints", least=0, context=True)
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            _check(f, getattr(self, f.name))
+        if self.time is not None:
+            seconds(self.time)
+        if self.start_scale is not None and self.start_scale > self.train_scale:
+            raise UsageError(
+                f"--start-scale {self.start_scale} must not be over --train-scale "
+                f"{self.train_scale}; images grow during a run"
+            )
+
+    @property
+    def time_s(self) -> float | None:
+        """The wall clock that the run may take; None without a limit."""
+        return None if self.time is None else seconds(self.time)
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after the warm-up."""
+        if self.lr is not None:
+            return self.lr
+        return LR_PER_64[self.optimizer] * (self.batch_size / 64) ** LR_POWER[self.optimizer]
+
+    @property
+    def decay(self) -> float:
+        """The weight decay of the weights that are decayed."""
+        return WEIGHT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values, with the format."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    def trace(self) -> dict[str, Any]:
+        """The fields that decide the losses."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata["context"]}
+
+
+def from_dict(row: Mapping[str, Any]) -> TrainConfig:
+    """Read what `to_dict` gave. Raises UsageError for an unknown field or a wrong value."""
+    if not isinstance(row, Mapping) or row.get("format", FORMAT) != FORMAT:
+        raise UsageError(f"a training config must be an object of format {FORMAT}")
+    known = [f.name for f in fields(TrainConfig)]
+    values = {k: v for k, v in row.items() if k != "format"}
+    for name in values:
+        if name not in known:
+            raise UsageError(f"the training config has no field {name!r}{closest(name, known)}")
+    return TrainConfig(**values)
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """sha256 of JSON values, whatever the order of their keys."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def flag(name: str) -> str:
+    """The flag of a field: --batch-size for batch_size."""
+    return "--" + name.replace("_", "-")
+
+
+def _check(f: dataclasses.Field[Any], value: Any) -> None:
+    kinds = str(f.type)
+    if value is None and "None" in kinds:
+        return
+    if one_of := f.metadata["one_of"]:
+        if value not in one_of:
+            hint = closest(str(value), one_of)
+            raise UsageError(f"{flag(f.name)} must be {' or '.join(one_of)}, got {value!r}{hint}")
+        return
+    if not _is(value, kinds):
+        raise UsageError(f"{flag(f.name)} must be {_word(kinds)}, got {value!r}")
+    _check_limits(flag(f.name), value, f.metadata["least"], f.metadata["most"])
+
+
+def _is(value: Any, kinds: str) -> bool:
+    if "bool" in kinds:
+        return isinstance(value, bool)
+    if "str" in kinds:
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return False
+    if "float" in kinds:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int)
+
+
+def _word(kinds: str) -> str:
+    names = {"bool": "true or false", "str": "text", "float": "a number", "int": "a whole number"}
+    return next(word for kind, word in names.items() if kind in kinds)
+
+
+def _check_limits(name: str, value: Any, least: float | None, most: float | None) -> None:
+    low = least is not None and value < least
+    high = most is not None and value > most
+    if low or high:
+        upper = f" and at most {most:g}" if most is not None else ""
+        raise UsageError(f"{name} must be at least {least:g}{upper}, got {value!r}")

@@ -1,0 +1,36 @@
+"""The running average of a network's weights, which answers better than the last ones do."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+class Average:
+    """A copy of a network, in eval mode, whose floats follow: average += (1 - d) (value - average).
+
+    Batch-norm's statistics are averaged with the weights that they belong to.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._pairs = _pairs(self.network, network)
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Move towards the network's present values; decay 0 copies them."""
+        for kept, value in self._pairs:
+            if not kept.is_floating_point():
+                kept.copy_(value)
+        floats = [(kept, value) for kept, value in self._pairs if kept.is_floating_point()]
+        own, new = (list(column) for column in zip(*floats, strict=True))
+        get_ema_multi_avg_fn(decay)(own, new, None)
+
+
+def _pairs(a: nn.Module, b: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """The same tensors of two networks of one shape; they stay valid as values change in place."""
+    of_b = b.state_dict()
+    return [(value, of_b[name]) for name, value in a.state_dict().items()]

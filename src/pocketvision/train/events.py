@@ -1,0 +1,92 @@
+"""What a run says while it goes: plain records, for a progress bar, a log line or a tracker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pocketvision.tasks.classify import Metrics
+from pocketvision.train.schedule import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Images have been read: how many, how many more are wanted (a split is done at the total)."""
+
+    split: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The run's length is fixed; `step` is where it starts (over 0 after a resume)."""
+
+    plan: Plan
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something a person should know: a damaged checkpoint passed over, files left out."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """One optimizer step. `seconds_left` is a guess from the pace so far."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    lr: float
+    images_per_s: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of results.csv: one epoch; None where nothing was measured."""
+
+    epoch: int
+    step: int
+    seconds: float
+    images_per_s: float
+    lr: float
+    train_loss: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone:
+    """An epoch has ended."""
+
+    row: Row
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A checkpoint was written."""
+
+    path: Path
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The run's result: the network to keep, in eval mode, and its figures on validation images."""
+
+    network: torch.nn.Module
+    metrics: Metrics
+    logits: object
+    epoch: int
+    seconds: float
+
+
+Event = Loaded | Planned | Note | StepDone | EpochDone | Saved | Finished

@@ -1,0 +1,95 @@
+"""Everything a run works on, as one frozen value, and the trace that says whether it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pocketvision import spec_json
+from pocketvision.errors import UsageError
+from pocketvision.labels import Labels
+from pocketvision.model import Network
+from pocketvision.preprocess import Preprocess
+from pocketvision.train.config import TrainConfig, digest, flag
+from pocketvision.train.schedule import Plan
+
+# (uint8 (n, c, h, w), indices (n,), epoch) -> uint8 or float 0..255 of the same shape
+Augment = Callable[[Tensor, np.ndarray, int], Tensor]
+LENGTH = ("epochs", "time", "steps")  # the plan holds what they came to
+MOST_HASHED_BYTES = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Prepared images uint8 (n, h, w, c), in memory or mapped from disk, and classes int64 (n,)."""
+
+    pixels: np.ndarray
+    truth: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def digest(self) -> str:
+        """sha256 of pixels and classes; of evenly spaced images where there is over a gigabyte."""
+        total = hashlib.sha256(repr((self.pixels.shape, str(self.pixels.dtype))).encode())
+        total.update(np.ascontiguousarray(self.truth, np.int64).tobytes())
+        gap = -(-self.pixels.nbytes // MOST_HASHED_BYTES) or 1
+        for start in range(0, len(self.pixels), gap * 64):
+            total.update(np.ascontiguousarray(self.pixels[start : start + gap * 64 : gap]).data)
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `fit` trains: a network in its first state, on images, by a config and its plan.
+
+    The network is never changed; the run works on a copy.
+    """
+
+    network: Network
+    train: Images
+    val: Images
+    config: TrainConfig
+    plan: Plan
+    preprocess: Preprocess
+    labels: Labels
+    augment: Augment
+
+    def trace(self) -> dict[str, Any]:
+        """All that decides the losses, as JSON values: must match to resume. Reads every image."""
+        settings = {k: v for k, v in self.config.trace().items() if k not in LENGTH}
+        return {
+            **{flag(name): value for name, value in settings.items()},
+            "plan": digest(self.plan.to_dict()),
+            "network": digest(json.loads(spec_json.dumps(self.network.spec))),
+            "preprocessing": digest(asdict(self.preprocess)),
+            "classes": list(self.labels.names),
+            "training images": self.train.digest(),
+            "validation images": self.val.digest(),
+        }
+
+
+def check_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise UsageError listing what decides the losses and differs from the run to resume."""
+    differ = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
+    if differ:
+        words = "; ".join(_difference(name, saved.get(name), now.get(name)) for name in differ)
+        raise UsageError(
+            f"this run cannot be resumed, it would not be the same run: {words}. Repeat the call "
+            "with what it was, or start a new run under another --name"
+        )
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    if name.startswith("--"):
+        return f"{name} was {was}, is {now}"
+    if isinstance(was, list) and isinstance(now, list) and set(was) != set(now):
+        gone, new = sorted(set(was) - set(now)), sorted(set(now) - set(was))
+        return f"{name} differ (gone: {', '.join(gone) or 'none'}; new: {', '.join(new) or 'none'})"
+    return f"the {name} changed"

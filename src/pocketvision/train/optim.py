@@ -1,0 +1,66 @@
+"""Optimizers and which weights they decay; their state by parameter name, for checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from pocketvision.train.config import TrainConfig
+
+
+def decayed(network: nn.Module, *, depthwise: bool = True) -> set[str]:
+    """Names of the parameters that weight decay pulls at: kernels and matrices.
+
+    Norm scales, shifts and biases are left out: decay on them shrinks activations, not complexity.
+    Depthwise kernels are few and each sees one channel; MobileNetV1's authors (arXiv:1704.04861,
+    section 3.2) put little or no decay on them, later recipes the usual one.
+    """
+    names = set()
+    for module_name, module in network.named_modules():
+        alone = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        for name, p in module.named_parameters(recurse=False):
+            if p.ndim >= 2 and (depthwise or not alone):
+                names.add(f"{module_name}.{name}".lstrip("."))
+    return names
+
+
+def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+    """The optimizer of `config` over two groups: decayed parameters, and the others."""
+    names = decayed(network, depthwise=config.decay_depthwise)
+    rows = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for n, p in rows if n in names], "weight_decay": config.decay},
+        {"params": [p for n, p in rows if n not in names], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=config.peak_lr, momentum=0.9, nesterov=True, fused=True)
+    return AdamW(groups, lr=config.peak_lr, fused=True)
+
+
+def set_lr(opt: Optimizer, lr: float) -> None:
+    """Use `lr` from the next step on."""
+    for group in opt.param_groups:
+        group["lr"] = lr
+
+
+def state_of(opt: Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    """The optimizer's tensors as "parameter name/entry"."""
+    rows = {}
+    for name, p in network.named_parameters():
+        for entry, value in opt.state.get(p, {}).items():
+            rows[f"{name}/{entry}"] = torch.as_tensor(value)
+    return rows
+
+
+def load_state(opt: Optimizer, network: nn.Module, rows: Mapping[str, Tensor]) -> None:
+    """Put back what `state_of` gave, each tensor in the memory order of its parameter."""
+    by_name = dict(network.named_parameters())
+    for key, value in rows.items():
+        name, entry = key.rsplit("/", 1)
+        p = by_name[name]
+        own = torch.empty_like(p) if value.shape == p.shape else torch.empty_like(value)
+        opt.state[p][entry] = own.copy_(value)

@@ -1,0 +1,99 @@
+"""How fast a run goes, and how many steps therefore fit into the time it was given."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from time import perf_counter
+
+from pocketvision.errors import UsageError
+from pocketvision.train import schedule, step
+from pocketvision.train import state as states
+from pocketvision.train.job import Images, Job
+from pocketvision.train.judge import logits_of
+from pocketvision.train.schedule import Plan
+
+RECENT_STEPS = 30
+WARMUP_STEPS = 3  # memory is claimed and kernels are chosen in the first ones
+PROBE_SHARE = 0.015  # of the time given, spent on measuring
+PROBE_LEAST_S, PROBE_MOST_S = 0.5, 6.0
+PROBE_IMAGES = 128
+# What comes after the last step: figures, files, plots, the report; and what a step costs more on
+# a machine that has become busier.
+RESERVE_S, RESERVE_SHARE = 5.0, 0.02
+
+
+class Pace:
+    """The speed over the last steps."""
+
+    def __init__(self) -> None:
+        self.recent: deque[tuple[int, float]] = deque(maxlen=RECENT_STEPS)
+
+    def add(self, images: int, seconds: float) -> None:
+        """Take note of a step."""
+        self.recent.append((images, seconds))
+
+    @property
+    def step_s(self) -> float:
+        """Seconds a step."""
+        return sum(s for _, s in self.recent) / max(len(self.recent), 1)
+
+    @property
+    def images_per_s(self) -> float:
+        """Images a second."""
+        return sum(n for n, _ in self.recent) / max(sum(s for _, s in self.recent), 1e-9)
+
+
+def fitted(job: Job, *, time_s: float, since: float) -> Plan:
+    """The job's plan with as many steps as fit into `time_s` from the moment `since` (of
+    perf_counter), measured on a copy. Raises UsageError where none does.
+    """
+    probe_s = min(max(PROBE_SHARE * time_s, PROBE_LEAST_S), PROBE_MOST_S)
+    plan = job.plan
+    first_s = step_seconds(job, hw=plan.first_hw, budget_s=probe_s)
+    alike = plan.first_hw == plan.last_hw
+    last_s = first_s if alike else step_seconds(job, hw=plan.last_hw, budget_s=probe_s)
+    spent_s = perf_counter() - since
+    evaluation_s = evaluation_seconds(job)
+    steps = schedule.steps_within(
+        time_s * (1 - RESERVE_SHARE) - RESERVE_S - spent_s - evaluation_s,
+        plan,
+        first_s=first_s,
+        last_s=last_s,
+        evaluation_s=evaluation_s,
+    )
+    if steps < 1:
+        raise UsageError(
+            f"--time {job.config.time} leaves no time to train: reading the data took "
+            f"{spent_s:.0f} s and a step takes {last_s:.1f} s; give more time"
+        )
+    longest = job.config.epochs and job.config.epochs * plan.per_epoch
+    return schedule.lengthened(plan, job.config, min(steps, longest or steps))
+
+
+def step_seconds(job: Job, *, hw: tuple[int, int], budget_s: float) -> float:
+    """Mean seconds of a step with images of size `hw`, on a copy of the network."""
+    state = states.fresh(job)
+    for _ in range(WARMUP_STEPS):
+        step.taken(state, job, hw=hw)
+    begin, first = perf_counter(), state.step
+    while perf_counter() - begin < budget_s:
+        step.taken(state, job, hw=hw)
+    return (perf_counter() - begin) / (state.step - first)
+
+
+def evaluation_seconds(job: Job) -> float:
+    """Seconds that an evaluation takes, from a part of the validation images."""
+    part = Images(pixels=job.val.pixels[:PROBE_IMAGES], truth=job.val.truth[:PROBE_IMAGES])
+    network = states.fresh(job).network
+    logits_of(network, part.pixels[:16], job.preprocess)
+    begin = perf_counter()
+    logits_of(network, part.pixels, job.preprocess)
+    return (perf_counter() - begin) * len(job.val) / len(part)
+
+
+def timed(job: Job, *, since: float) -> Job:
+    """The job with its plan fixed by --time, where that is given and no number of steps is."""
+    if job.config.time_s is None or job.config.steps is not None:
+        return job
+    return replace(job, plan=fitted(job, time_s=job.config.time_s, since=since))

@@ -1,0 +1,129 @@
+"""Where a run stands: all that changes from step to step, and its way to disk and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pocketvision.errors import DataError
+from pocketvision.model import Network
+from pocketvision.train import checkpoint, optim
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.config import TrainConfig
+from pocketvision.train.ema import Average
+from pocketvision.train.events import Row
+from pocketvision.train.job import Job
+
+# Batch-norm's averages should remember about as many images whatever the batch: those of ten
+# batches of 32, the least that the usual momentum of 0.1 was found good for.
+REMEMBERED_IMAGES = 320
+
+
+@dataclass(kw_only=True)
+class State:
+    """Network, optimizer, averaged weights, and how far they are.
+
+    `loss_sum` adds up the losses of the images of the epoch in progress, `seen` counts them.
+    """
+
+    network: Network
+    optimizer: Optimizer
+    average: Average | None
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    seen: int = 0
+    epoch_seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+
+    @property
+    def judged(self) -> Network:
+        """The network that is evaluated and becomes the result: the average where there is one."""
+        network = self.network if self.average is None else self.average.network
+        assert isinstance(network, Network)
+        return network
+
+
+def fresh(job: Job) -> State:
+    """The state before the first step; the job's own network stays as it is."""
+    config = job.config
+    order = torch.channels_last if config.channels_last else torch.contiguous_format
+    network = copy.deepcopy(job.network).to(memory_format=order).train()  # type: ignore[call-overload]
+    set_momentum_(network, config)
+    average = Average(network) if config.ema else None
+    return State(network=network, optimizer=optim.optimizer(network, config), average=average)
+
+
+def set_momentum_(network: nn.Module, config: TrainConfig) -> None:
+    """Give batch-norm the config's momentum, or less than its own where batches are small."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
+            by_batch = min(module.momentum, config.batch_size / REMEMBERED_IMAGES)
+            module.momentum = by_batch if config.bn_momentum is None else config.bn_momentum
+
+
+# ------------------------------------------------------------------------------------ disk and back
+
+
+def save(state: State, folder: Path, fixed: Mapping[str, Any]) -> Path:
+    """Write the state as a checkpoint in `folder`, with what is `fixed` over the run (its plan and
+    its trace). Raises PocketvisionError.
+    """
+    groups: dict[str, Mapping[str, Tensor]] = {
+        "network": state.network.state_dict(),
+        "optimizer": optim.state_of(state.optimizer, state.network),
+        "average": state.average.network.state_dict() if state.average else {},
+        "best": state.best,
+    }
+    tensors = {f"{group}:{name}": t for group, rows in groups.items() for name, t in rows.items()}
+    facts = {
+        "step": state.step,
+        "seconds": state.seconds,
+        "loss_sum": state.loss_sum,
+        "seen": state.seen,
+        "epoch_seconds": state.epoch_seconds,
+        "best_accuracy": state.best_accuracy,
+        "best_epoch": state.best_epoch,
+        "rows": [asdict(row) for row in state.rows],
+        **fixed,
+    }
+    return checkpoint.save(folder, tensors, facts)
+
+
+def restored(job: Job, saved: Checkpoint) -> State:
+    """The state of a checkpoint whose trace was checked. Raises DataError where it does not fit."""
+    state = fresh(job)
+    try:
+        _fill(state, saved)
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+        first = (str(e).splitlines() or [""])[0]
+        raise DataError(f"checkpoint {saved.path} does not fit this run: {first}") from None
+    return state
+
+
+def _fill(state: State, saved: Checkpoint) -> None:
+    facts: Mapping[str, Any] = saved.facts
+    state.network.load_state_dict(_group(saved, "network"))
+    optim.load_state(state.optimizer, state.network, _group(saved, "optimizer"))
+    if state.average:
+        state.average.network.load_state_dict(_group(saved, "average"))
+    state.best = _group(saved, "best")
+    for name in ("step", "seconds", "loss_sum", "seen", "epoch_seconds", "best_accuracy"):
+        setattr(state, name, facts[name])
+    state.best_epoch = facts["best_epoch"]
+    state.rows = [Row(**row) for row in facts["rows"]]
+
+
+def _group(saved: Checkpoint, group: str) -> dict[str, Tensor]:
+    start = f"{group}:"
+    return {k.removeprefix(start): t for k, t in saved.tensors.items() if k.startswith(start)}

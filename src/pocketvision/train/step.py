@@ -1,0 +1,128 @@
+"""One optimizer step: its images, forward, backward, update. A function of the state and the step.
+
+Order, augmentation and dropout follow from (seed, epoch, image) and (seed, step) alone, so that a
+step taken again after a resume is the same step.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import deque
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pocketvision.data.order import order
+from pocketvision.errors import PocketvisionError
+from pocketvision.preprocess import Preprocess, scale_and_bias
+from pocketvision.train import schedule
+from pocketvision.train.job import Job
+from pocketvision.train.losses import cross_entropy
+from pocketvision.train.optim import set_lr
+from pocketvision.train.state import State
+
+# The mean loss of so many steps, over so many times that of guessing, counts as exploded.
+EXPLODED_STEPS = 20
+EXPLODED_TIMES = 5.0
+
+
+def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple[float, int]:
+    """Take the state's next step; (loss, images). Raises PocketvisionError where the loss is not
+    finite, before any weight has moved. `hw` overrides the plan's image size.
+    """
+    step, plan = state.step, job.plan
+    indices = indices_of(step, job)
+    x = inputs(indices, job, epoch=step // plan.per_epoch, hw=hw or schedule.size(step, plan))
+    truth = torch.from_numpy(job.train.truth[indices])
+    set_lr(state.optimizer, schedule.lr(step, plan))
+    # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(step_seed(job.config.seed, step))
+        loss = _backward(state.network, x, truth, job)
+    _update(state, job)
+    value = loss.item()
+    state.step += 1
+    state.loss_sum += value * len(indices)
+    state.seen += len(indices)
+    return value, len(indices)
+
+
+def indices_of(step: int, job: Job) -> np.ndarray:
+    """Which training images a step sees, (b,)."""
+    per_epoch = job.plan.per_epoch
+    shuffled = _order(len(job.train), job.config.seed, step // per_epoch)
+    return schedule.batch_of(shuffled, step, per_epoch)
+
+
+@functools.lru_cache(maxsize=2)
+def _order(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.asarray(order(n, seed=seed, epoch=epoch))
+
+
+def inputs(indices: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
+    """float32 (b, c, h, w): the images, augmented, at size `hw`, scaled by the contract."""
+    pixels = torch.from_numpy(np.ascontiguousarray(job.train.pixels[indices]))
+    x = job.augment(pixels.permute(0, 3, 1, 2), indices, epoch).float()
+    if tuple(x.shape[2:]) != hw:
+        x = F.interpolate(x, hw, mode="bilinear", antialias=True)
+    return arranged(normalised(x, job.preprocess), channels_last=job.config.channels_last)
+
+
+def normalised(x: Tensor, preprocess: Preprocess) -> Tensor:
+    """Float pixels 0..255 (n, c, h, w) -> the network's input, as the contract's last step does."""
+    scale, bias = (torch.from_numpy(v)[:, None, None] for v in scale_and_bias(preprocess))
+    return x * scale + bias
+
+
+def arranged(x: Tensor, *, channels_last: bool) -> Tensor:
+    """x in the memory order that the network runs in."""
+    memory = torch.channels_last if channels_last else torch.contiguous_format
+    return x.contiguous(memory_format=memory)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for one step, far from those of its neighbours."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _backward(network: nn.Module, x: Tensor, truth: Tensor, job: Job) -> Tensor:
+    config = job.config
+    low = config.precision == "bfloat16"
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+        logits = network(x)
+    loss = cross_entropy(logits, truth, smoothing=config.label_smoothing)
+    if not math.isfinite(loss.item()):
+        raise PocketvisionError(f"the loss became {loss.item()}")
+    loss.backward()
+    return loss.detach()
+
+
+def _update(state: State, job: Job) -> None:
+    config = job.config
+    if config.grad_clip is not None:
+        nn.utils.clip_grad_norm_(state.network.parameters(), config.grad_clip)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    if state.average:
+        state.average.update(schedule.ema_decay(state.step, config.ema, job.plan.steps))
+
+
+class Watch:
+    """Looks for a loss that stays far above that of guessing among k classes."""
+
+    def __init__(self, classes: int) -> None:
+        self.limit = EXPLODED_TIMES * max(math.log(classes), 1.0)
+        self.losses: deque[float] = deque(maxlen=EXPLODED_STEPS)
+
+    def see(self, loss: float) -> None:
+        """Take note of a step's loss. Raises PocketvisionError where the last ones exploded."""
+        self.losses.append(loss)
+        mean = sum(self.losses) / len(self.losses)
+        if len(self.losses) == EXPLODED_STEPS and mean > self.limit:
+            raise PocketvisionError(
+                f"the loss exploded (mean {mean:.3g} over {EXPLODED_STEPS} steps, where guessing "
+                f"costs {self.limit / EXPLODED_TIMES:.3g})"
+            )
