@@ -159,8 +159,16 @@ def test_warm_up_ends_when_windows_agree_and_is_bounded():
 
 def test_seconds_are_a_budget_with_a_least_number_of_rounds():
     clock = Fake()
-    got = interleaved({"a": clock.candidate("a", [100.0])}, warmup=0, seconds=2.0, clock=clock)
+    shares = []
+    got = interleaved(
+        {"a": clock.candidate("a", [100.0])},
+        warmup=0,
+        seconds=2.0,
+        on_progress=shares.append,
+        clock=clock,
+    )
     assert got.rows["a"].n == 20
+    assert shares[:7] == [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
     slow = Fake()
     few = interleaved({"a": slow.candidate("a", [9000.0])}, warmup=0, seconds=1.0, clock=slow)
     assert few.rows["a"].n == LEAST_ROUNDS

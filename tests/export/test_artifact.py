@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -167,8 +168,10 @@ def test_wrong_network_fails_and_clears_preprocessing(quick, tmp_path, monkeypat
         return model
 
     monkeypatch.setattr(BACKENDS["onnx"], "proto", proto)
-    with pytest.raises(ParityError, match="the difference lies in the network"):
+    with pytest.raises(ParityError) as caught:
         make(quick, "onnx", tmp_path / "a")
+    assert "the difference lies in the network" in str(caught.value)
+    assert re.search(r"rounding alone moves the original by [\d.]+e-0[678]", str(caught.value))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,6 +194,8 @@ def test_stale_golden_vectors_are_found(quick, made):
     stale = {k: v + 1 if k == "output.label" else v for k, v in quick.golden.items()}
     with pytest.raises(ParityError, match=r"golden outputs of head 'label'.*stale"):
         proven(dataclasses.replace(quick, golden=stale), runtime, check=Check())
+    with pytest.raises(UsageError, match="no image to compare with"):
+        proven(dataclasses.replace(quick, golden={}), runtime, check=Check())
     moved = {k: v + 0.5 if k == "input" else v for k, v in quick.golden.items()}
     with pytest.raises(ParityError, match=r"golden image 0 .* is prepared differently here"):
         proven(dataclasses.replace(quick, golden=moved), runtime, check=Check())
@@ -213,6 +218,15 @@ def test_bfloat16_is_stated_and_looser(bundles, tmp_path):
     exact = open_model(a.path, threads=1, precision="f32").runtime
     assert exact.precision == "f32"
     assert proven(bundles["plain"], exact, check=Check(tolerance=1e-4)).max_rel < 5e-6
+
+
+def test_half_weights_take_half_the_bytes(quick, tmp_path):
+    whole = make(quick, "openvino", tmp_path / "whole")
+    half = make(quick, "openvino", tmp_path / "half", precision="f16")
+    sizes = [a.model.with_suffix(".bin").stat().st_size for a in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert whole.parity.max_rel < 5e-6 < half.parity.max_rel < 1e-2
+    assert open_model(half.path, threads=1).runtime.precision == "f32"
 
 
 def test_unknown_precision(quick, tmp_path):

@@ -34,8 +34,10 @@ def test_clashing_names_get_the_path_s(made):
 
 
 def test_rows_are_complete(models):
-    words = []
-    got = measure(models, batch=2, rounds=8, with_memory=False, on_progress=words.append)
+    steps = []
+    got = measure(
+        models, batch=2, rounds=8, with_memory=False, on_progress=lambda *s: steps.append(s)
+    )
     assert [row["name"] for row in got.rows] == list(models)
     for row in got.rows:
         assert row["n"] == 8
@@ -47,7 +49,8 @@ def test_rows_are_complete(models):
     assert {c.a for c in got.against_fastest()} == {got.fastest}
     text = json.dumps([got.rows, got.host, got.method])
     assert str(Path.cwd()) not in text
-    assert words == ["timing"]
+    assert steps == [("timing", i / 8) for i in range(8)]
+    assert got.busy in (True, False)
 
 
 def test_peak_memory_is_that_of_another_process(models):

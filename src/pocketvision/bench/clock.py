@@ -176,18 +176,20 @@ def interleaved(
     warmup: int = 30,
     rounds: int = 50,
     seconds: float | None = None,
+    on_progress: Callable[[float], None] | None = None,
     clock: Callable[[], int] = perf_counter_ns,
 ) -> Timings:
     """Times of all candidates over the same rounds.
 
     Warm-up takes at most `warmup` rounds. With `seconds`, rounds go on for that long (at least
-    `LEAST_ROUNDS`) and `rounds` is not read. `clock` gives nanoseconds. Raises UsageError.
+    `LEAST_ROUNDS`) and `rounds` is not read. `on_progress` gets the share done, between rounds;
+    `clock` gives nanoseconds. Raises UsageError.
     """
     _check(candidates, warmup, rounds, seconds)
     started = clock()
     with _no_collection():
         warm = _warm_up(candidates, warmup, clock)
-        samples = _timed_rounds(candidates, rounds, seconds, clock)
+        samples = _timed_rounds(candidates, _Budget(rounds, seconds), on_progress, clock)
     rows = {name: Timing(name=name, samples_ms=tuple(s)) for name, s in samples.items()}
     return Timings(
         rows=rows,
@@ -249,22 +251,30 @@ def _warm_up(
     return times
 
 
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    rounds: int
+    seconds: float | None
+
+    def done(self, rounds: int, elapsed_s: float) -> float:
+        """The share of the work that is done; 1 or more ends it."""
+        if self.seconds is None:
+            return rounds / self.rounds
+        return min(elapsed_s / self.seconds, rounds / LEAST_ROUNDS)
+
+
 def _timed_rounds(
     candidates: Mapping[str, Candidate],
-    rounds: int,
-    seconds: float | None,
+    budget: _Budget,
+    on_progress: Callable[[float], None] | None,
     clock: Callable[[], int],
 ) -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     started, number = clock(), 0
-    while _more(number, rounds, seconds, (clock() - started) / 1e9):
+    while (share := budget.done(number, (clock() - started) / 1e9)) < 1:
+        if on_progress:
+            on_progress(share)
         for name, t in _round(candidates, number, clock).items():
             samples[name].append(t)
         number += 1
     return samples
-
-
-def _more(done: int, rounds: int, seconds: float | None, elapsed: float) -> bool:
-    if seconds is None:
-        return done < rounds
-    return elapsed < seconds or done < LEAST_ROUNDS

@@ -16,10 +16,13 @@ from pocketvision.export import memory
 from pocketvision.export.memory import Peak
 from pocketvision.export.open import Opened, open_model
 
+Progress = Callable[[str, float], None]
+BUSY_LOAD = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What was measured. `rows` are fit for tables and JSON; `host` says where."""
+    """What was measured. `rows` are fit for tables and JSON; `host` says where, before it began."""
 
     rows: tuple[dict[str, object], ...]
     timings: Timings
@@ -30,6 +33,12 @@ class Measurement:
     def fastest(self) -> str:
         """The name with the smallest median."""
         return min(self.timings.rows.values(), key=lambda t: t.median_ms).name
+
+    @property
+    def busy(self) -> bool:
+        """True where other work held half a core or more in the minute before."""
+        load = self.host["load_average"]
+        return isinstance(load, list) and load[0] > BUSY_LOAD
 
     def against_fastest(self) -> list[Comparison]:
         """The fastest against each other one: is it more than noise?"""
@@ -44,28 +53,37 @@ def measure(
     rounds: int = 50,
     seconds: float | None = None,
     with_memory: bool = True,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Measurement:
     """Interleaved times of `models` on the same random batch, then peak memory of each.
 
-    `on_progress` gets a word at each step. Raises UsageError, PocketvisionError.
+    `on_progress` gets the step in a few words and the share of it that is done. Raises UsageError,
+    PocketvisionError.
     """
     if batch < 1:
         raise UsageError(f"batch must be >= 1, got {batch}")
-    tell = on_progress or (lambda _word: None)
-    tell("timing")
-    timings = clock.interleaved(_calls(models, batch), rounds=rounds, seconds=seconds)
+    tell, before = on_progress or _silent, host()
+    timings = clock.interleaved(
+        _calls(models, batch),
+        rounds=rounds,
+        seconds=seconds,
+        on_progress=lambda share: tell("timing", share),
+    )
     peaks: dict[str, Peak] = {}
-    for name, opened in models.items() if with_memory else ():
-        tell(f"memory of {name}")
+    for i, (name, opened) in enumerate(models.items() if with_memory else ()):
+        tell(f"memory of {name}", i / len(models))
         peaks[name] = memory.peak(opened, batch=batch)
     rows = [_row(timings, models[name], name, batch, peaks.get(name)) for name in models]
     return Measurement(
         rows=tuple(rows),
         timings=timings,
-        host=host(),
+        host=before,
         method={"time": clock.METHOD, "memory": memory.METHOD},
     )
+
+
+def _silent(_step: str, _share: float) -> None:
+    return None
 
 
 def _calls(models: Mapping[str, Opened], batch: int) -> dict[str, Callable[[], object]]:
