@@ -75,11 +75,12 @@ class Conv:
         _one_of(self, "norm", self.norm, NORMS)
         _one_of(self, "act", self.act, ACTIVATIONS)
         divides = self.c_in % self.groups == 0 and self.c_out % self.groups == 0
-        _check(divides, f"Conv.groups must divide c_in and c_out, got {self}")
+        if not divides:  # no _check here: writing {self} would cost more than the rest
+            raise SpecError(f"Conv.groups must divide c_in and c_out, got {self}")
         if self.rank is not None:
             _positive(self, rank=self.rank)
-            plain = self.kernel == 1 and self.groups == 1
-            _check(plain, f"Conv.rank factors only a plain 1x1 convolution, got {self}")
+            if self.kernel != 1 or self.groups != 1:
+                raise SpecError(f"Conv.rank factors only a plain 1x1 convolution, got {self}")
 
     @property
     def depthwise(self) -> bool:

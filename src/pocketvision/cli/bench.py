@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from pocketvision.cli.options import Json
 from pocketvision.cli.out import Output
+from pocketvision.cli.records import note_bench
 from pocketvision.errors import UsageError
 
 Memory = Annotated[bool, Parameter(negative="--no-memory")]
@@ -76,7 +77,9 @@ def bench(
         f"\non {cpu['model']}, {cpu['usable_cores']} cores, load {os.getloadavg()[0]:.1f}; "
         f"{found.method['time']}"
     )
-    out.result({"format": 1, "host": found.host, "method": found.method, "rows": found.rows})
+    measured = {"format": 1, "host": found.host, "method": found.method, "rows": found.rows}
+    note_bench(models, measured)
+    out.result(measured)
     out.next("pocketvision", "eval", models[-1], "DATA")
 
 
