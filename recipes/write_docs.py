@@ -35,15 +35,18 @@ def models_page() -> str:
     rows = [_model(name) for name in MODELS]
     return f"""# Models
 
-Parameters count batch-norm scale and shift; MACs are multiply-accumulates of convolutions and linear layers, one image;
-peak memory is that of a layer-by-layer run in float32 (`pocketvision show MODEL` states where). All take the options
-{", ".join(f"`{o}`" for o in SHARED)}; names of timm, torchvision, Keras and the authors' own code are accepted too
+Parameters count batch-norm scale and shift; MACs are multiply-accumulates of convolutions and
+linear layers, one image; peak memory is that of a layer-by-layer run in float32
+(`pocketvision show MODEL` states where). All take the options
+{", ".join(f"`{o}`" for o in SHARED)};
+names of timm, torchvision, Keras and the authors' own code are accepted too
 (`pocketvision list --aliases`).
 
 {report.markdown(rows)}
 
-`--numerics` selects padding rule, batch-norm epsilon and width rule together: `torch` (the canonical one: the authors' widths,
-symmetric padding, 1e-5), `tf`, `timm`, `torchvision`, `keras`. Weights trained under one lose accuracy under another.
+`--numerics` selects padding rule, batch-norm epsilon and width rule together: `torch` (the
+canonical one: the authors' widths, symmetric padding, 1e-5), `tf`, `timm`, `torchvision`, `keras`.
+Weights trained under one lose accuracy under another.
 """
 
 
