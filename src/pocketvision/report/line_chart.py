@@ -97,7 +97,7 @@ def _frame(
     points: Sequence[tuple[float, float]], bounds: tuple[float, float]
 ) -> tuple[Frame, list[float]]:
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    y_ticks = [t for t in axis.ticks(min(ys), max(ys)) if bounds[0] <= t <= bounds[1]]
+    y_ticks = axis.ticks(min(ys), max(ys), bounds=bounds)
     low, high = min(xs), max(xs)
     # A single epoch stands in the middle of its axis.
     x_range = (low, high) if high > low else (low - 1, high + 1)

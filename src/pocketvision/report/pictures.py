@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from pocketvision.data.builtin import BUILTIN
+from pocketvision.data.dataset import Sample
 from pocketvision.decode import decode
-from pocketvision.errors import ImageError
+from pocketvision.errors import ImageError, MissingRuntime
+from pocketvision.report.run import Run
 
 # uint8 (h, w, 3) of the image with that path or name; None when it cannot be shown any more.
 Source = Callable[[str], "np.ndarray | None"]
@@ -31,6 +34,34 @@ def from_files(root: Path | None = None) -> Source:
             return None
 
     return image
+
+
+def from_samples(samples: Iterable[Sample]) -> Source:
+    """Images of a dataset by the names of its samples."""
+    by_name = {sample.name: sample for sample in samples}
+
+    def image(name: str) -> np.ndarray | None:
+        sample = by_name.get(name)
+        if sample is None or sample.path is None:
+            return None if sample is None else sample.pixels
+        return from_files()(str(sample.path))
+
+    return image
+
+
+def of_run(run: Run) -> Source:
+    """Images of a run: of data that came along, else files below the root that its summary names.
+
+    Raises DataError for a summary whose values are not what they should be.
+    """
+    make, root = BUILTIN.get(run.words("dataset") or ""), run.words("root")
+    if make is None or root is not None:
+        return from_files(None if root is None else Path(root))
+    try:
+        splits = make(seed=0, val_fraction=0.2).splits.values()
+    except MissingRuntime:  # the package that carries the data has gone since
+        return from_samples(())
+    return from_samples(sample for samples in splits for sample in samples)
 
 
 def thumbnail(image: np.ndarray) -> Image.Image:

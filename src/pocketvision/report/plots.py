@@ -7,12 +7,12 @@ files of a run folder.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketvision.report import pictures
-from pocketvision.report.axis import ticks, whole_ticks
+from pocketvision.report.axis import label, percent_label, ticks, whole_ticks
 from pocketvision.report.class_table import weakest_first
 from pocketvision.report.figure import drawn_names, new_figure, plain_axes, save
 from pocketvision.report.palette import BLUE, GREY, INK, PALE, SKY, TRAIN, VALIDATION
@@ -39,7 +39,8 @@ def write(
     file in it, PocketvisionError when a plot cannot be written.
     """
     folder = output or run_folder / "plots"
-    made = figures(read(run_folder), source=source or pictures.from_files())
+    run = read(run_folder)
+    made = figures(run, source=source or pictures.of_run(run))
     return tuple(save(figure, folder / f"{name}.png") for name, figure in made)
 
 
@@ -78,6 +79,8 @@ def loss_curve(epochs: Sequence[Epoch]) -> Figure:
     _curve(axes, epochs, "train_loss", "training", TRAIN, "--")
     _curve(axes, epochs, "val_loss", "validation", VALIDATION, "-")
     _epoch_axis(axes, epochs)
+    losses = [v for e in epochs for v in (e.train_loss, e.val_loss) if math.isfinite(v)]
+    _value_axis(axes, losses, label, most=math.inf)
     axes.set_ylabel("loss", color=INK)
     axes.set_title("Loss", loc="left", color=INK, fontweight="bold")
     axes.legend(frameon=False, labelcolor=INK)
@@ -91,9 +94,7 @@ def accuracy_curve(epochs: Sequence[Epoch]) -> Figure:
     _curve(axes, epochs, "val_accuracy", "validation", VALIDATION, "-")
     _epoch_axis(axes, epochs)
     measured = [e.val_accuracy for e in epochs if math.isfinite(e.val_accuracy)]
-    at = [t for t in ticks(min(measured), max(measured)) if 0.0 <= t <= 1.0]
-    axes.set_yticks(at, [percent(t, digits=0 if at[1] - at[0] >= 0.01 else 1) for t in at])
-    axes.set_ylim(at[0], at[-1])
+    _value_axis(axes, measured, percent_label, most=1.0)
     axes.set_title("Validation accuracy", loc="left", color=INK, fontweight="bold")
     if top := best(epochs):
         words = f"best {percent(top.val_accuracy)}, epoch {top.epoch}"
@@ -112,6 +113,16 @@ def _curve(
     # One point makes no line: a dot shows it.
     marker = "o" if len(points) == 1 else None
     axes.plot(xs, ys, style, color=colour, label=title, linewidth=2, marker=marker, clip_on=False)
+
+
+def _value_axis(
+    axes: Axes, values: Sequence[float], words: Callable[[float, float], str], *, most: float
+) -> None:
+    """Round ticks that enclose the values, as on the page; none below 0 or over `most`."""
+    if values:
+        at = ticks(min(values), max(values), bounds=(0.0, most))
+        axes.set_yticks(at, [words(t, at[1] - at[0]) for t in at])
+        axes.set_ylim(at[0], at[-1])
 
 
 def _epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:

@@ -107,6 +107,7 @@ class Run:
     predictions: tuple[Prediction, ...] | None
     exports: tuple[Mapping[str, Any], ...] | None
     bench: tuple[Mapping[str, Any], ...] | None
+    bench_host: Mapping[str, Any] | None
     spec: NetSpec | None
 
     def number(self, key: str) -> float | None:
@@ -129,6 +130,8 @@ class Run:
 def read(folder: Path) -> Run:
     """Read a run folder. Raises DataError for a folder that is none, or a damaged file in it."""
     _check_folder(folder)
+    bench = tables.json_value(folder / "bench.json")
+    host = bench.get("host") if isinstance(bench, dict) else None
     return Run(
         folder=folder,
         summary=tables.json_object(folder / "summary.json"),
@@ -138,8 +141,9 @@ def read(folder: Path) -> Run:
         classes=_classes(folder / "per_class.csv"),
         confusion=_confusion(folder / "confusion.csv"),
         predictions=_predictions(folder / "predictions.csv"),
-        exports=_records(folder / "exports.json"),
-        bench=_records(folder / "bench.json"),
+        exports=_rows(folder / "exports.json", tables.json_value(folder / "exports.json")),
+        bench=_rows(folder / "bench.json", bench),
+        bench_host=host if isinstance(host, dict) else None,
         spec=_spec(folder / "bundle" / "spec.json"),
     )
 
@@ -195,9 +199,8 @@ def _confusion(path: Path) -> Confusion | None:
     return Confusion(names, tuple(tuple(row[n] for n in names) for row in rows))
 
 
-def _records(path: Path) -> tuple[Mapping[str, Any], ...] | None:
-    """A list of objects, bare or under "rows"."""
-    value = tables.json_value(path)
+def _rows(path: Path, value: Any) -> tuple[Mapping[str, Any], ...] | None:
+    """The list of objects in a file's value, bare or under "rows"."""
     if value is None:
         return None
     rows = value.get("rows") if isinstance(value, dict) else value
