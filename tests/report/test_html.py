@@ -262,7 +262,8 @@ def test_the_next_commands_exist(folder):
 
     lines = delivery.commands(folder)
     assert all(words[0] == "pocketvision" and words[1] in ORDER for words in lines)
-    assert f"pocketvision predict {folder}/bundle photo.jpg" in written(folder).text()
+    block = "\n".join(" ".join(words) for words in lines)
+    assert block in written(folder).text()
 
 
 @settings(

@@ -157,8 +157,8 @@ def _plain(entry: Any) -> str:
 
 def next_commands(run: Run) -> Markup:
     """Commands to go on with, ready to copy."""
-    lines = [shlex.join(words) for words in commands(run.folder)]
-    return tag("pre", tag("code", "\n".join(lines)))
+    lines = [tag("code", shlex.join(words)) for words in commands(run.folder)]
+    return tag("pre", Markup("\n".join(lines)), tabindex="0")
 
 
 def commands(folder: Path) -> list[list[str]]:
