@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.cli.options import Json
+from pocketvision.cli.options import Flag, Json
 from pocketvision.cli.out import Output
 from pocketvision.cli.records import note_export
 from pocketvision.cli.samples import images_of
@@ -28,7 +28,7 @@ def evaluate(
     threads: int | None = None,
     batch: int = 64,
     at_least: float | None = None,
-    skip_bad: bool = False,
+    skip_bad: Flag = False,
     json: Json = False,
 ) -> None:
     """Measure accuracy on a data set: a bundle, an exported folder, or an exported file.

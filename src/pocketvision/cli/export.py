@@ -109,7 +109,7 @@ def _check(data: str, bundle: Bundle, limit: int, tolerance: float | None) -> Ch
     samples = relabeled(read(data), names).splits["val"]
     chosen = samples[:: max(1, -(-len(samples) // limit))]
     return Check(
-        images=[s.pixels if s.path is None else s.path for s in chosen],
+        images=[p for s in chosen if (p := s.pixels if s.path is None else s.path) is not None],
         labels=[s.label for s in chosen],
         tolerance=tolerance,
     )
