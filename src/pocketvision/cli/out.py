@@ -51,7 +51,12 @@ class Output:
             done += count
 
         yield advance
-        print(f"{label}: {done} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+        if done:
+            print(
+                f"{label}: {done} in {time.monotonic() - started:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _bar(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         from rich.console import Console

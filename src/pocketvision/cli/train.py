@@ -123,14 +123,10 @@ def _preprocess(setup: Setup) -> Preprocess:
     from pocketvision.preprocess import GREY_MEAN, GREY_STD, Preprocess
 
     spec = setup.spec
-    grey = {"mean": GREY_MEAN, "std": GREY_STD} if spec.in_channels == 1 else {}
-    return Preprocess(
-        size=spec.resolution,
-        channels=spec.in_channels,
-        resize=setup.resize,
-        crop_fraction=setup.crop_fraction,
-        **grey,
-    )
+    made = Preprocess(size=spec.resolution, resize=setup.resize, crop_fraction=setup.crop_fraction)
+    if spec.in_channels == 3:
+        return made
+    return replace(made, channels=spec.in_channels, mean=GREY_MEAN, std=GREY_STD)
 
 
 def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
