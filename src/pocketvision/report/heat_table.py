@@ -43,7 +43,13 @@ def heat_table(confusion: Confusion) -> Markup:
     words = "Rows: the true class. Columns: the answer. Colour: share of the row."
     caption = tag("caption", words, class_="unseen")
     table = tag("table", caption, head, body, class_=how.style)
-    return join([tag("p", words, class_="quiet"), scrolled(table, "confusion matrix"), legend()])
+    return join(
+        [
+            tag("p", words, class_="quiet"),
+            scrolled(table, "confusion matrix"),
+            tag("div", legend(), class_="scroll"),
+        ]
+    )
 
 
 def _answers_row(confusion: Confusion) -> Markup:
