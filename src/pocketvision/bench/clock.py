@@ -182,9 +182,9 @@ def interleaved(
 ) -> Timings:
     """Times of all candidates over the same rounds.
 
-    Warm-up takes at most `warmup` rounds and `WARMUP_SECONDS`. With `seconds`, rounds go on for that long (at least
-    `LEAST_ROUNDS`) and `rounds` is not read. `on_progress` gets the share done, between rounds;
-    `clock` gives nanoseconds. Raises UsageError.
+    Warm-up takes at most `warmup` rounds and `WARMUP_SECONDS`. With `seconds`, rounds go on for
+    that long (at least `LEAST_ROUNDS`) and `rounds` is not read. `on_progress` gets the share done,
+    between rounds; `clock` gives nanoseconds. Raises UsageError.
     """
     _check(candidates, warmup, rounds, seconds)
     started = clock()
