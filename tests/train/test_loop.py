@@ -8,73 +8,15 @@ from torch import nn
 
 from pocketvision.errors import DataError, Interrupted, PocketvisionError, UsageError
 from pocketvision.labels import Labels
-from pocketvision.model import build
-from pocketvision.preprocess import Preprocess, prepare
-from pocketvision.spec import Classifier, Conv, NetSpec, Separable
-from pocketvision.train import checkpoint, schedule
+from pocketvision.preprocess import prepare
+from pocketvision.train import checkpoint
 from pocketvision.train import state as states
-from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import EpochDone, Finished, Note, Planned, Saved, StepDone
-from pocketvision.train.job import Images, Job
+from pocketvision.train.job import Images
 from pocketvision.train.loop import fit
 from pocketvision.train.pace import timed
 from pocketvision.train.step import indices_of, inputs
-
-SIZE = 16
-CONTRACT = Preprocess(size=(SIZE, SIZE), crop_fraction=1.0)
-
-
-def small_spec(classes=3):
-    """A stem, a separable block and a head with dropout: all that has a state of its own."""
-    block = Separable(
-        depthwise=Conv(c_in=8, c_out=8, kernel=3, groups=8, act="relu"),
-        pointwise=Conv(c_in=8, c_out=8),
-        shortcut=8,
-    )
-    return NetSpec(
-        name="small",
-        resolution=(SIZE, SIZE),
-        stem=Conv(c_in=3, c_out=8, kernel=3, stride=2, act="hard_swish"),
-        blocks=(block, block),
-        heads=(("label", Classifier(c_in=8, classes=classes, dropout=0.2)),),
-    )
-
-
-def images_of(n, seed=0, classes=3):
-    """Noise with a stripe whose height is the class: easy to learn, not at once."""
-    draw = np.random.default_rng(seed)
-    pixels = draw.integers(0, 120, (n, SIZE, SIZE, 3), dtype=np.uint8)
-    truth = np.arange(n) % classes
-    for image, label in zip(pixels, truth, strict=True):
-        image[4 * label : 4 * label + 3] += 90
-    return Images(pixels=pixels, truth=truth)
-
-
-def flipped(x, indices, epoch, size):
-    """An augmentation that differs from image to image and epoch to epoch."""
-    turn = torch.from_numpy((np.asarray(indices) + epoch) % 2 == 0)
-    return torch.where(turn[:, None, None, None], x.flip(3), x)
-
-
-def job_of(**settings):
-    values = {"epochs": 4, "batch_size": 8, "lr": 0.02, "drop_path": 0.1, "eval_every": 2}
-    config = TrainConfig(**{**values, **settings})
-    train, val = images_of(43), images_of(12, seed=1)
-    plan = schedule.planned(config, n=len(train), n_val=len(val), size_hw=(SIZE, SIZE))
-    return Job(
-        network=build(small_spec(), seed=config.seed, drop_path=config.drop_path),
-        train=train,
-        val=val,
-        config=config,
-        plan=plan,
-        preprocess=CONTRACT,
-        labels=Labels(names=("low", "middle", "high")),
-        augment=flipped,
-    )
-
-
-def losses(events):
-    return [e.loss for e in events if isinstance(e, StepDone)]
+from tests.train.tiny import CONTRACT, SIZE, job_of, losses
 
 
 def results_of(folder):
