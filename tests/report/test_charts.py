@@ -43,6 +43,7 @@ def test_epochs_that_were_not_validated_are_passed_over():
     )
     assert len(re.search(r'points="([^"]*)"', svg)[1].split()) == 2
     assert svg.count('class="dot train"') == 1
+    assert svg.count('class="dot val"') == 2
     assert "nan" not in svg
 
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -213,7 +215,7 @@ def test_writing_twice_gives_the_same_bytes(folder):
 
 
 @pytest.mark.parametrize(
-    ("k", "style"), [(2, "wide"), (10, "medium"), (20, "narrow"), (40, "tiny")]
+    ("k", "style"), [(2, "wide lying"), (10, "medium"), (20, "narrow"), (40, "tiny")]
 )
 def test_a_matrix_of_any_size_holds_every_count(tmp_path, k, style):
     folder = write_run(tmp_path / "run", names=[f"class {i}" for i in range(k)], per_class=9)
@@ -284,3 +286,14 @@ def test_any_figures_make_a_page(folder, rows):
     for x, y in re.findall(r'(?:cx|[\s"])="?([-\d.]+)"? cy="([-\d.]+)"', charts):
         assert 0 <= float(x) <= 400
         assert 0 <= float(y) <= 250
+
+
+def test_a_page_needs_neither_torch_nor_matplotlib(folder):
+    code = (
+        "import sys; from pathlib import Path; from pocketvision.report import html, plots\n"
+        "html.write(Path(sys.argv[1]))\n"
+        "print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    )
+    call = [sys.executable, "-c", code, str(folder)]
+    out = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

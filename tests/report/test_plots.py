@@ -135,8 +135,8 @@ def test_samples_run_from_sure_to_unsure_wrong_ones_first(tmp_path):
     figure = samples(rows, lambda path: np.full((20, 30, 3), int(path), np.uint8))
     assert_nothing_is_clipped(figure)
     labels = [axes.get_xlabel() for axes in figure.axes]
-    assert labels[0] == "✗ b 99%\nreally a"
-    assert labels[12] == "✓ a 98%\n"
+    assert labels[0] == "✗ b (99%)\nreally a"
+    assert labels[12] == "✓ a (98%)\n"
     assert figure.axes[0].images[0].get_array()[0, 0, 0] == 99
 
 

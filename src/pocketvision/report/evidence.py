@@ -138,7 +138,7 @@ def _photo(row: Prediction, image: np.ndarray | None) -> Markup:
         picture = tag("img", src=data_uri(image), alt=alt, class_="small" if small else None)
         frame = tag("div", picture, class_="frame")
     words = [
-        tag("strong", name(row.predicted)), f" {percent(row.probability, digits=0)}", tag("br"),
+        tag("strong", name(row.predicted)), f" ({percent(row.probability, digits=0)})", tag("br"),
         "really ", name(row.label),
         tag("span", name(tail(row.path)), class_="path", title=row.path),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from pocketvision.report.palette import BLUE, GREY, INK, PALE, SKY, TRAIN, VALID
 from pocketvision.report.plots_samples import samples
 from pocketvision.report.plots_spec import cost_bars, spec_picture
 from pocketvision.report.run import ClassRow, Confusion, Epoch, Run, best, read
-from pocketvision.report.words import percent
+from pocketvision.report.words import columns, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Up to here each cell of the matrix holds its value, each class its name.
 MOST_VALUES, MOST_NAMES = 15, 60
 MOST_BARS = 60
+MOST_DOTS = 15  # so few epochs were validated that each is marked
 
 
 def write(
@@ -110,9 +111,9 @@ def _curve(
 ) -> None:
     points = [(e.epoch, getattr(e, field)) for e in epochs if math.isfinite(getattr(e, field))]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    # One point makes no line: a dot shows it.
-    marker = "o" if len(points) == 1 else None
-    axes.plot(xs, ys, style, color=colour, label=title, linewidth=2, marker=marker, clip_on=False)
+    marker = "o" if len(points) <= MOST_DOTS else None
+    axes.plot(xs, ys, style, color=colour, label=title, linewidth=2, marker=marker, markersize=4,
+              clip_on=False)  # fmt: skip
 
 
 def _value_axis(
@@ -165,7 +166,8 @@ def _class_ticks(axes: Axes, names: Sequence[str]) -> None:
         return
     shown, at = drawn_names(names), range(len(names))
     size = 9 if len(names) <= MOST_VALUES else 7
-    lying = len(names) <= 6 and max(map(len, shown)) <= 8
+    widest = max(map(columns, shown))
+    lying = (widest <= 3 and len(names) <= MOST_VALUES) or (widest <= 8 and len(names) <= 6)
     axes.set_xticks(at, shown, rotation=0 if lying else 90, fontsize=size)
     axes.set_yticks(at, shown, fontsize=size)
 
