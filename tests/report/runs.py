@@ -108,6 +108,7 @@ def _write_objects(folder, names, counts):
     objects = {
         "summary.json": summary(names, n, right),
         "config.json": config(),
+        "setup.json": {"format": 1, "data": "photos/", "resize": "crop", "spec": {"name": "x"}},
         "env.json": environment(),
         "exports.json": exports(right / n),
         "bench.json": bench(),

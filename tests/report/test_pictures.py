@@ -46,26 +46,34 @@ def test_files_are_found_by_path_and_bad_ones_are_nothing(tmp_path):
         assert here(path) is None
 
 
+def run_on(folder, data):
+    (folder / "setup.json").write_text(json.dumps({"format": 1, "data": data, "spec": {}}))
+    return read(folder)
+
+
 def test_a_run_says_where_its_images_lie(tmp_path):
     folder = write_run(tmp_path / "run")
     Image.new("RGB", (5, 3), (1, 2, 3)).save(tmp_path / "a.png")
-    path = folder / "summary.json"
-    row = json.loads(path.read_text())
-    path.write_text(json.dumps({**row, "root": str(tmp_path)}))
-    assert pictures.of_run(read(folder))("a.png").shape == (3, 5, 3)
-    path.write_text(json.dumps({**row, "root": 7}))
-    with pytest.raises(DataError, match="'root' is not text"):
-        pictures.of_run(read(folder))
+    (tmp_path / "list.csv").write_text("image,label\na.png,x\n")
+    for data in (tmp_path, tmp_path / "list.csv"):
+        assert pictures.of_run(run_on(folder, str(data)))("a.png").shape == (3, 5, 3)
+    assert pictures.of_run(run_on(folder, str(tmp_path / "gone")))("a.png") is None
+    with pytest.raises(DataError, match=r"setup.json is damaged: 'data' is not text"):
+        pictures.of_run(run_on(folder, 7))
 
 
-def test_builtin_images_are_found_by_name(tmp_path):
+def test_builtin_images_are_found_by_name(tmp_path, monkeypatch):
     pytest.importorskip("sklearn", reason="the extra `demo` is not installed")
-    folder = write_run(tmp_path / "run")
-    path = folder / "summary.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": "digits"}))
-    source = pictures.of_run(read(folder))
+    run = run_on(write_run(tmp_path / "run"), "digits")
+    source = pictures.of_run(run)
     assert source("digits/0/0000").shape == (32, 32, 3)
     assert source("digits/1/0000") is None
+    # A folder of that name goes before what came along, as in reading.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    Image.new("RGB", (5, 3)).save(tmp_path / "digits" / "a.png")
+    assert pictures.of_run(run)("a.png").shape == (3, 5, 3)
+    assert pictures.of_run(run)("digits/0/0000") is None
 
 
 def test_samples_give_their_file_or_their_pixels(tmp_path):

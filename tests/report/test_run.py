@@ -14,6 +14,7 @@ from tests.report.runs import FLOWERS, write_run
 FILES = (
     "summary.json",
     "config.json",
+    "setup.json",
     "env.json",
     "results.csv",
     "per_class.csv",

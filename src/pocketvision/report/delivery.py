@@ -125,7 +125,9 @@ def settings(run: Run) -> Markup:
     """Every setting of the run."""
     if run.config is None:
         return missing("config.json", "the settings are not known here")
-    return facts_list(flat(run.config), style="facts long")
+    # The spec has a part of its own; a number of the file's format says nothing here.
+    rows = {**(run.setup or {}), **run.config, "spec": None, "format": None}
+    return facts_list(flat(rows), style="facts long")
 
 
 def environment(run: Run) -> Markup:

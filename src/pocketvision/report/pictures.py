@@ -24,12 +24,12 @@ SIDE = 160
 SMALL = 64
 
 
-def from_files(root: Path | None = None) -> Source:
+def from_files(root: Path = Path()) -> Source:
     """Images by their paths, relative ones under `root`; what cannot be read is None."""
 
     def image(path: str) -> np.ndarray | None:
         try:
-            return decode((root or Path()) / path)
+            return decode(root / path)
         except (ImageError, ValueError):  # ValueError: a path with a zero byte
             return None
 
@@ -50,15 +50,16 @@ def from_samples(samples: Iterable[Sample]) -> Source:
 
 
 def of_run(run: Run) -> Source:
-    """Images of a run: of data that came along, else files below the root that its summary names.
+    """Images of the data that the run was given, while they are where they were.
 
-    Raises DataError for a summary whose values are not what they should be.
+    Raises DataError for a run whose files are not what they should be.
     """
-    make, root = BUILTIN.get(run.words("dataset") or ""), run.words("root")
-    if make is None or root is not None:
-        return from_files(None if root is None else Path(root))
+    data = run.data or ""
+    if data not in BUILTIN or Path(data).exists():
+        place = Path(data)
+        return from_files(place.parent if place.is_file() else place)
     try:
-        splits = make(seed=0, val_fraction=0.2).splits.values()
+        splits = BUILTIN[data](seed=0, val_fraction=0.2).splits.values()
     except MissingRuntime:  # the package that carries the data has gone since
         return from_samples(())
     return from_samples(sample for samples in splits for sample in samples)

@@ -100,6 +100,7 @@ class Run:
     folder: Path
     summary: Mapping[str, Any] | None
     config: Mapping[str, Any] | None
+    setup: Mapping[str, Any] | None
     environment: Mapping[str, Any] | None
     epochs: tuple[Epoch, ...] | None
     classes: tuple[ClassRow, ...] | None
@@ -121,10 +122,22 @@ class Run:
 
     def words(self, key: str) -> str | None:
         """A text of summary.json; None when it is not there. Raises DataError."""
-        value = (self.summary or {}).get(key)
-        if value is not None and not isinstance(value, str):
-            raise tables.damaged(self.folder / "summary.json", f"{key!r} is not text")
-        return value or None
+        return _text_in(self.summary, key, self.folder / "summary.json")
+
+    @property
+    def data(self) -> str | None:
+        """What was trained on, as it was given: a folder, a CSV file or a builtin name.
+
+        Raises DataError.
+        """
+        return _text_in(self.setup, "data", self.folder / "setup.json") or self.words("dataset")
+
+
+def _text_in(row: Mapping[str, Any] | None, key: str, path: Path) -> str | None:
+    value = (row or {}).get(key)
+    if value is not None and not isinstance(value, str):
+        raise tables.damaged(path, f"{key!r} is not text")
+    return value or None
 
 
 def read(folder: Path) -> Run:
@@ -136,6 +149,7 @@ def read(folder: Path) -> Run:
         folder=folder,
         summary=tables.json_object(folder / "summary.json"),
         config=tables.json_object(folder / "config.json"),
+        setup=tables.json_object(folder / "setup.json"),
         environment=tables.json_object(folder / "env.json"),
         epochs=_epochs(folder / "results.csv"),
         classes=_classes(folder / "per_class.csv"),
