@@ -10,7 +10,7 @@ demo:
 	DEMO_SETUP_SECONDS=$$(( $$(date +%s) - start )) $(BIN)/python recipes/demo.py
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check src tests recipes

@@ -68,7 +68,7 @@ def export(
     )
     p = made.parity
     out.say(
-        f"{made.model}: {mebibytes(made.size_bytes)} with its sidecars, in {made.seconds:.1f} s\n"
+        f"{made.model}: {mebibytes(made.size_bytes)}, in {made.seconds:.1f} s\n"
         f"proof on {p.n} images, {p.b} against {p.a}:\n"
         f"  largest difference {p.max_abs:.2g} ({p.max_rel:.2g} of the largest output), "
         f"mean {p.mean_abs:.2g}\n"

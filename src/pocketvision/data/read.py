@@ -156,6 +156,20 @@ def _samples(root: Path, folder: Path, classes: tuple[str, ...]) -> tuple[Sample
     )
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Every image file below `folder` by its suffix, in natural order, hidden ones passed over.
+
+    Raises DataError where the folder cannot be searched.
+    """
+    try:
+        found = list(_images(folder))
+    except OSError as e:
+        raise DataError(
+            f"cannot search {e.filename or folder}: {(e.strerror or str(e)).lower()}"
+        ) from e
+    return sorted(found, key=lambda p: natural(p.as_posix()))
+
+
 def _images(folder: Path) -> Iterator[Path]:
     """Image files below `folder`, by suffix; hidden files and folders are passed over."""
 
