@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from pocketvision.bench.host import usable_cores
 from pocketvision.data.dataset import Dataset, Sample
 from pocketvision.data.fingerprint import near_groups
-from pocketvision.data.inspection import MEMORY_BYTES, TIMEOUT_S, Finding, inspect, processors
+from pocketvision.data.inspection import MEMORY_BYTES, TIMEOUT_S, Finding, inspect
 
 MAX_IMBALANCE = 10.0
 
@@ -154,7 +155,7 @@ def check(
     placed = [(split, s) for split, samples in dataset.splits.items() for s in samples]
     findings = inspect(
         [s for _, s in placed],
-        workers=workers or processors(),
+        workers=workers or usable_cores(),
         timeout_s=timeout_s,
         memory_bytes=memory_bytes,
         on_progress=on_progress,

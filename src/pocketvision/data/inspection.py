@@ -33,13 +33,6 @@ PROGRAM = (
 )
 
 
-def processors() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one image turned out to be; `reason` is empty for a good one."""
