@@ -24,7 +24,7 @@ def export(
     format: str = "onnx",
     output: Path | None = None,
     data: str | None = None,
-    images: Annotated[int, Parameter(name="--images")] = 200,
+    images: Annotated[int, Parameter(name="--images")] = 1000,
     precision: str = "f32",
     tolerance: float | None = None,
     overwrite: Overwrite = False,

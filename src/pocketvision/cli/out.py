@@ -39,7 +39,7 @@ class Output:
         self.say(report.text(rows))
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar on a terminal; elsewhere a line at the end. Yields `advance(count)`."""
         if sys.stderr.isatty():
             yield from self._bar(label, total)
@@ -58,7 +58,7 @@ class Output:
                 flush=True,
             )
 
-    def _bar(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def _bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         from rich.console import Console
         from rich.progress import (
             BarColumn,

@@ -33,7 +33,11 @@ def images_of(
 
     with out.progress("images", len(samples)) as advance:
         images, kept, bad = load_uint8(
-            samples, preprocess, workers=usable_cores(), on_progress=advance, skip_bad=skip_bad
+            samples,
+            preprocess,
+            workers=usable_cores(),
+            on_progress=lambda _done, _total: advance(1),
+            skip_bad=skip_bad,
         )
     return Loaded(images, [samples[i] for i in kept], [(str(p), r) for p, r in bad])
 
