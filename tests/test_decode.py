@@ -291,6 +291,11 @@ def test_the_error_names_the_file(tmp_path):
     assert str(caught.value) == f"cannot read image {tmp_path / 'a.png'}: the file is empty"
 
 
+def test_names_that_would_break_a_line_are_escaped():
+    with pytest.raises(ImageError, match=r"^cannot read image a\\x0ab\\xff\.png: no such file"):
+        decode(Path("a\nb\udcff.png"))
+
+
 def test_file_size_is_bounded(tmp_path):
     with (tmp_path / "a.png").open("wb") as f:
         f.truncate(decoding.MAX_BYTES + 1)

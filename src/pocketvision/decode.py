@@ -54,7 +54,7 @@ def decode(source: Path | str | bytes, *, scale_hint: tuple[int, int] | None = N
     `scale_hint` (h, w) lets a JPEG decode at 1/2, 1/4 or 1/8 while the upright picture stays at
     least that large; it changes values. Raises ImageError.
     """
-    name = "(bytes in memory)" if isinstance(source, bytes) else str(source)
+    name = "(bytes in memory)" if isinstance(source, bytes) else printable(str(source))
     try:
         data = source if isinstance(source, bytes) else read_bytes(Path(source))
         pixels = _pixels(data, scale_hint)
@@ -67,6 +67,11 @@ def decode(source: Path | str | bytes, *, scale_hint: tuple[int, int] | None = N
         words = " ".join(str(e).split())
         raise ImageError(name, f"cannot be decoded ({words[:100] or type(e).__name__})") from None
     return pixels
+
+
+def printable(name: str) -> str:
+    """The name with control characters and bytes that are no text written as escapes."""
+    return re.sub("[\0-\x1f\x7f\ud800-\udfff]", lambda m: f"\\x{ord(m[0]) & 0xFF:02x}", name)
 
 
 def read_bytes(path: Path) -> bytes:

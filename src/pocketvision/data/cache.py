@@ -210,7 +210,7 @@ def _from_disk(source: _Source, cache: Cache) -> Loaded:
 
 def _unwritable(cache: Cache, why: str) -> PocketvisionError:
     return PocketvisionError(
-        f"cannot keep prepared images in {cache.folder}: {why.lower()}; free some space, or set "
+        f"cannot keep prepared images in {cache.folder}: {why}; free some space, or set "
         "POCKETVISION_CACHE to another folder"
     )
 

@@ -52,44 +52,56 @@ def near_groups(fingerprints: Sequence[bytes | None]) -> list[tuple[int, ...]]:
     if len(known) < 2:
         return []
     rows = np.frombuffer(b"".join(fingerprints[i] or b"" for i in known), np.uint8)
-    rows = rows.reshape(len(known), -1)
-    parent = list(range(len(known)))
-    for a, b in _close_pairs(rows):
-        _join(parent, a, b)
+    rows, place = np.unique(rows.reshape(len(known), -1), axis=0, return_inverse=True)
+    labels = _labels(rows)[place.ravel()]
     groups: dict[int, list[int]] = {}
-    for i in range(len(known)):
-        groups.setdefault(_root(parent, i), []).append(known[i])
+    for i, label in zip(known, labels.tolist(), strict=True):
+        groups.setdefault(label, []).append(i)
     return [tuple(g) for g in groups.values() if len(g) > 1]
 
 
-def _close_pairs(rows: np.ndarray) -> Iterator[tuple[int, int]]:
+def _labels(rows: np.ndarray) -> np.ndarray:
+    """(n,): equal where a chain of close pairs leads from one row to the other."""
     hashes = np.ascontiguousarray(rows[:, :32])
     colours = rows[:, 32:].astype(np.int16)
+    parent = np.arange(len(rows))
     for band in hashes.view(np.uint16).T:
         order = np.argsort(band, kind="stable")
-        ranked = band[order]
-        at = np.arange(len(order))
-        for step in range(1, len(order)):
-            # Places whose neighbour `step` further shares the band; the next step needs only these.
-            at = at[at < len(order) - step]
-            at = at[ranked[at] == ranked[at + step]]
-            if not len(at):
-                break
-            a, b = order[at], order[at + step]
+        for a, b in _sharing(band[order], order):
+            # Those in one group already need no look: in a film, nearly all.
+            new = parent[a] != parent[b]
+            a, b = a[new], b[new]
             close = _ONES[hashes[a] ^ hashes[b]].sum(axis=1) <= MAX_BITS
-            a, b = a[close], b[close]
-            close = np.abs(colours[a] - colours[b]).max(axis=1, initial=0) <= MAX_COLOUR
-            yield from zip(a[close].tolist(), b[close].tolist(), strict=True)
+            close &= np.abs(colours[a] - colours[b]).max(axis=1, initial=0) <= MAX_COLOUR
+            parent = _joined(parent, a[close], b[close])
+    return parent
 
 
-def _root(parent: list[int], i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
+def _sharing(ranked: np.ndarray, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Index pairs (a, b) whose sorted values `ranked` are equal, by their distance in the order."""
+    at = np.arange(len(order))
+    for step in range(1, len(order)):
+        at = at[at < len(order) - step]
+        at = at[ranked[at] == ranked[at + step]]
+        if not len(at):
+            return
+        yield order[at], order[at + step]
 
 
-def _join(parent: list[int], a: int, b: int) -> None:
-    """Put both into one group, whose first member stays its root."""
-    low, high = sorted((_root(parent, a), _root(parent, b)))
-    parent[high] = low
+def _joined(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`parent` with a[i] and b[i] in one group; every entry points at its group's root again."""
+    if not len(a):
+        return parent
+    parent = parent.copy()
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = int(parent[i])
+        return i
+
+    for x, y in zip(a.tolist(), b.tolist(), strict=True):
+        low, high = sorted((root(x), root(y)))
+        parent[high] = low
+    while (parent[parent] != parent).any():
+        parent = parent[parent]
+    return parent

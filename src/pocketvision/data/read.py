@@ -19,6 +19,7 @@ from pocketvision.data.builtin import BUILTIN
 from pocketvision.data.dataset import SPLIT_NAMES, SPLITS, Dataset, Sample, natural
 from pocketvision.data.read_csv import read_csv
 from pocketvision.data.split import with_val
+from pocketvision.decode import printable
 from pocketvision.errors import DataError, LabelError, closest
 
 IMAGE_SUFFIXES = (
@@ -150,7 +151,7 @@ def _check_no_empty(root: Path, classes: tuple[str, ...], samples: tuple[Sample,
 def _samples(root: Path, folder: Path, classes: tuple[str, ...]) -> tuple[Sample, ...]:
     found = _class_folders(folder)
     return tuple(
-        Sample(path, label, path.relative_to(root).as_posix())
+        Sample(path, label, printable(path.relative_to(root).as_posix()))
         for label, name in enumerate(classes)
         for path in sorted(p for place in found.get(name, ()) for p in _images(place))
     )

@@ -12,7 +12,7 @@ from pocketvision.errors import DataError
 
 def rank(name: str, seed: int) -> int:
     """A number in 0 .. 2^64 - 1 that depends on nothing but the name and the seed."""
-    digest = hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogateescape"), digest_size=8)
+    digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "big")
 
 
