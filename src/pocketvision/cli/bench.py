@@ -94,7 +94,7 @@ def _measured(out: Output, opened: Mapping[str, Opened], **how: Any) -> Measurem
     from pocketvision.export import measure
 
     out.say(f"timing {', '.join(opened)} ...")
-    with out.progress("measuring", 100) as advance:
+    with out.progress("measuring", 100, line=False) as advance:
         shown = 0
 
         def tell(step: str, share: float) -> None:
