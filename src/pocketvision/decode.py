@@ -9,7 +9,7 @@ Alpha     composited on white; a palette or colour-key transparency is an alpha.
 Colour    grey is copied to three channels; CMYK is multiplied out without an ink profile;
           embedded colour profiles are not applied.
 Refused   floating point, 32-bit and signed pixels (no stated white), Lab, run-length BMP (its
-          decoder accepts damage silently), and anything damaged, cut off or of another kind.
+          decoder accepts damage silently), a first frame that covers a part, and anything damaged, cut off or of another kind.
 """
 
 from __future__ import annotations
@@ -179,6 +179,8 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     slow = image.tile and image.tile[0][0] in ("ppm", "ppm_plain")
     if slow and image.height * image.width > MAX_SLOW_PIXELS:
         raise ImageError("", f"plain or deep PNM of over {MAX_SLOW_PIXELS} pixels")
+    if image.format == "GIF" and image.tile and image.tile[0][1] != (0, 0, *image.size):
+        raise ImageError("", "its first frame does not cover the picture")
     if image.tile and image.tile[0][0] == "bmp_rle":
         raise ImageError("", "run-length BMP: save it as PNG")
     return image
