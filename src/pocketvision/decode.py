@@ -9,7 +9,8 @@ Alpha     composited on white; a palette or colour-key transparency is an alpha.
 Colour    grey is copied to three channels; CMYK is multiplied out without an ink profile;
           embedded colour profiles are not applied.
 Refused   floating point, 32-bit and signed pixels (no stated white), Lab, run-length BMP (its
-          decoder accepts damage silently), a first frame that covers a part, and anything damaged, cut off or of another kind.
+          decoder accepts damage silently), a first frame that covers a part of the picture, and
+          anything damaged, cut off or of another kind.
 """
 
 from __future__ import annotations
