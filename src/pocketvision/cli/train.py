@@ -29,6 +29,7 @@ from pocketvision.train.config import TrainConfig, flag, from_dict
 if TYPE_CHECKING:
     from pocketvision.data.dataset import Dataset
     from pocketvision.preprocess import Preprocess
+    from pocketvision.train.events import Event
     from pocketvision.train.run import RunResult
 
 FORMAT = 1
@@ -148,18 +149,40 @@ def _run(
 
     preprocess = _preprocess(setup)
     check_folder(folder, resume=resume)
-    if not resume:
-        replace_file(folder / "setup.json", _dumps(setup))
     with _stop_on_signals(out) as stop, Progress(out) as progress:
         try:
             return train_run(
-                dataset, setup.spec, config, preprocess, folder,
-                on_event=progress, should_stop=stop.is_set, resume=resume,
-            )  # fmt: skip
+                dataset,
+                setup.spec,
+                config,
+                preprocess,
+                folder,
+                on_event=_Listening(progress, setup, folder),
+                should_stop=stop.is_set,
+                resume=resume,
+            )
         except Interrupted:
             progress.close()
             out.next("pocketvision", "train", setup.data, "--resume", folder)
             raise
+
+
+@dataclass(frozen=True)
+class _Listening:
+    """Shows events; the first step's plan is the moment from which a run can be resumed, so that
+    its setup is kept then and a call that is refused earlier leaves nothing behind.
+    """
+
+    progress: Progress
+    setup: Setup
+    folder: Path
+
+    def __call__(self, event: Event) -> None:
+        from pocketvision.train.events import Planned
+
+        if isinstance(event, Planned):
+            replace_file(self.folder / "setup.json", _dumps(self.setup))
+        self.progress(event)
 
 
 @contextmanager
