@@ -20,14 +20,16 @@ MAX_BITS = 24
 MAX_COLOUR = 24
 LEAST_SPREAD = 4.0  # grey levels; a picture flatter than that has nothing to tell it by
 LEAST_SIDE_PX = 48  # smaller pictures (drawn digits, icons) are alike without being the same
+_ROWS = np.arange(GRID)
+_BANDS = (_ROWS * GRID + (7 * _ROWS + np.arange(GRID)[:, None]) % GRID).ravel()
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def fingerprint(image: np.ndarray) -> bytes | None:
     """80 bytes (32 of hash, 48 of colour) for uint8 (h, w, 3); None where it would not mean much.
 
-    Shapes: the hash is stored column by column of the grid, so that a band of 16 bits spans the
-    picture's height.
+    The hash is stored so that each band of 16 bits holds one of every row and one of every column
+    of the grid: neighbours are alike, and a band of neighbours would tell few pictures apart.
     """
     if min(image.shape[:2]) < LEAST_SIDE_PX:
         return None
@@ -38,7 +40,7 @@ def fingerprint(image: np.ndarray) -> bytes | None:
         return None
     bits = np.diff(grey, axis=1) > DEAD_ZONE * grey.std()
     colour = np.asarray(picture.resize((4, 4), Image.Resampling.BOX))
-    return np.packbits(bits.T).tobytes() + colour.tobytes()
+    return np.packbits(bits.ravel()[_BANDS]).tobytes() + colour.tobytes()
 
 
 def near_groups(fingerprints: Sequence[bytes | None]) -> list[tuple[int, ...]]:
