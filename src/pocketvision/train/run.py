@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from pocketvision import bundle as bundles
 from pocketvision.bench.host import host, usable_cores
 from pocketvision.cost import cost
-from pocketvision.data.cache import load_uint8
+from pocketvision.data.cache import Cache, load_uint8
 from pocketvision.data.dataset import Dataset, Sample
 from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
 from pocketvision.files import replace_file
@@ -62,8 +63,11 @@ def train_run(
     on_event: Listener = lambda event: None,
     should_stop: Callable[[], bool] = loop.never,
     resume: bool = False,
+    cache: Cache | None = None,
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
+
+    Prepared images are kept in `cache` for the next run, or in memory only.
 
     Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
     where network, classes and contract do not fit, OutputExists where the folder holds a run,
@@ -74,7 +78,8 @@ def train_run(
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
     with _threads(config.threads):
-        data = _loaded(dataset, config, preprocess, on_event=on_event, should_stop=should_stop)
+        listen = _Listening(on_event, should_stop)
+        data = _loaded(dataset, config, preprocess, listen=listen, cache=cache)
         job = _job(data, spec, config, preprocess)
         job = _with_length(job, run_folder, since=since, resume=resume)
         _write_json(run_folder / "config.json", job.config.to_dict())
@@ -128,6 +133,19 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@dataclass(frozen=True)
+class _Listening:
+    """Reports images read, and stops between two of them."""
+
+    on_event: Listener
+    should_stop: Callable[[], bool]
+
+    def __call__(self, split: str, done: int, total: int) -> None:
+        self.on_event(Loaded(split=split, done=done, total=total))
+        if self.should_stop():
+            raise Interrupted("stopped while reading images; there is nothing to resume yet")
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Data:
     """A dataset with its images in memory, and what was left out."""
@@ -144,19 +162,19 @@ def _loaded(
     config: TrainConfig,
     preprocess: Preprocess,
     *,
-    on_event: Listener,
-    should_stop: Callable[[], bool],
+    listen: _Listening,
+    cache: Cache | None,
 ) -> _Data:
     """Both splits. Training images keep their margins: random crops cut them instead."""
     whole = replace(preprocess, crop_fraction=1.0)
     found, skipped = {}, []
     for split, contract in (("train", whole), ("val", preprocess)):
-        tell = _Telling(split, on_event, should_stop)
         images, kept, bad = load_uint8(
             dataset.splits[split],
             contract,
-            workers=usable_cores() if config.workers is None else config.workers,
-            on_progress=tell,
+            workers=config.workers,
+            on_progress=partial(listen, split),
+            cache=cache,
             skip_bad=config.skip_bad,
         )
         samples = tuple(dataset.splits[split][i] for i in kept)
@@ -164,25 +182,13 @@ def _loaded(
         found[split] = (Images(pixels=images, truth=truth), samples)
         skipped += [(str(path), reason) for path, reason in bad]
     if skipped:
-        on_event(Note(text=f"{len(skipped)} unreadable images were left out: see summary.json"))
+        listen.on_event(
+            Note(text=f"{len(skipped)} unreadable images were left out: see summary.json")
+        )
     train, (val, val_samples) = found["train"][0], found["val"]
     return _Data(
         dataset=dataset, train=train, val=val, val_samples=val_samples, skipped=tuple(skipped)
     )
-
-
-@dataclass(frozen=True)
-class _Telling:
-    """Reports images read, and stops between two of them."""
-
-    split: str
-    on_event: Listener
-    should_stop: Callable[[], bool]
-
-    def __call__(self, done: int, total: int) -> None:
-        self.on_event(Loaded(split=self.split, done=done, total=total))
-        if self.should_stop():
-            raise Interrupted("stopped while reading images; there is nothing to resume yet")
 
 
 def _job(data: _Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess) -> Job:
