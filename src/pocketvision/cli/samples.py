@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pocketvision.cli.out import Output
 from pocketvision.errors import DataError
 
 if TYPE_CHECKING:
+    from pocketvision.data.cache import Cache
     from pocketvision.preprocess import Preprocess
 
 
@@ -38,8 +40,16 @@ def images_of(
             workers=usable_cores(),
             on_progress=lambda _done, _total: advance(1),
             skip_bad=skip_bad,
+            cache=cache(),
         )
     return Loaded(images, [samples[i] for i in kept], [(str(p), r) for p, r in bad])
+
+
+def cache() -> Cache:
+    """Where prepared images are kept: POCKETVISION_CACHE, or below the home folder."""
+    from pocketvision.data.cache import Cache, cache_folder
+
+    return Cache(folder=cache_folder(os.environ))
 
 
 def files_of(places: Iterable[str]) -> list[Path]:
