@@ -86,9 +86,9 @@ def _demo(r: dict[str, Any]) -> list[dict[str, object]]:
 
 
 def _digits(r: dict[str, Any]) -> list[dict[str, object]]:
-    shares = ", ".join(f"{a:.2%}" for a in r["accuracies"])
+    shares = ", ".join(f"{run['accuracy']:.2%}" for run in r["runs"])
     text = f"{r['mean_accuracy']:.2%} ({shares})"
-    return [_row(f"digits, mean of {len(r['accuracies'])} seeds", text, r)]
+    return [_row(f"digits, mean of {len(r['runs'])} seeds", text, r)]
 
 
 def _flowers(r: dict[str, Any]) -> list[dict[str, object]]:
