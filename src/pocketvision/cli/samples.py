@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.cli.out import Output
+from pocketvision.cli.out import Output, counted
 from pocketvision.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def images_of(
             samples,
             preprocess,
             workers=usable_cores(),
-            on_progress=lambda _done, _total: advance(1),
+            on_progress=counted(advance),
             skip_bad=skip_bad,
             cache=cache(),
         )
