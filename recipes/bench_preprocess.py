@@ -174,7 +174,12 @@ def main() -> None:
     pictures, origin = photos(os.environ.get("POCKETVISION_DATA"))
     before = host(environment=os.environ)
     rows = {f"quality {q}": row([encoded(p, q) for p in pictures]) for q in QUALITIES}
-    about = {"method": METHOD, "images": f"{len(pictures)} {origin}, 1000x750", "threads": 1}
+    about = {
+        "command": "make bench-preprocess",
+        "method": METHOD,
+        "images": f"{len(pictures)} {origin}, 1000x750",
+        "threads": 1,
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps({"host": before, **about, **rows}, indent=2) + "\n")
     print(json.dumps({**about, **rows}, indent=2))
