@@ -14,7 +14,7 @@ from .test_spec import conv
 
 
 def traced(spec) -> tuple[dict[str, int], int]:
-    """(MACs by name of the convolution or linear, output elements) of one image, on meta tensors."""
+    """(MACs by name of convolution or linear, output elements) of one image, on meta tensors."""
     macs: dict[str, int] = {}
     elements = 0
 
@@ -50,7 +50,7 @@ def check(spec):
 
 
 def by_layer(total) -> dict[str, tuple[int, int]]:
-    """(MACs, parameters) by layer; the parts of a mixed convolution share one norm, so one entry."""
+    """(MACs, parameters) by layer; parts of a mixed convolution share one norm, so one entry."""
     found: dict[str, tuple[int, int]] = {}
     for row in total.rows:
         if row.macs:
