@@ -25,8 +25,13 @@ STEPS = (
     ("bench.clock", "bench.host", "bench.memory"),
     ("model",),
     ("nn", "zoo", "cost"),
+    ("cost_steps",),
     ("cost_walk", "files", "spec_json"),
     ("spec",),
+    ("spec_branches", "spec_cell"),
+    ("spec_steps",),
+    ("spec_blocks",),
+    ("spec_layers",),
     ("errors",),
 )
 RANK = {room: len(STEPS) - i for i, step in enumerate(STEPS) for room in step}

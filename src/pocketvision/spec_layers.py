@@ -28,7 +28,7 @@ def check(ok: bool, message: str) -> None:
 def positive(owner: object, **values: int) -> None:
     """Raise SpecError naming the field of `owner` that is no whole number from 1."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if type(value) is not int or value < 1:  # a bool is an int by isinstance
             raise SpecError(f"{type(owner).__name__}.{name} must be an integer >= 1, got {value!r}")
 
 
