@@ -53,7 +53,10 @@ def test_every_alias(name):
 
 def test_a_name_of_both_is_the_same_network():
     both = [name for name in ALIASES if name in MODELS]
-    sizes = [*(f"efficientnet_b{i}" for i in range(8)), *(f"efficientnet_lite{i}" for i in range(5))]
+    sizes = [
+        *(f"efficientnet_b{i}" for i in range(8)),
+        *(f"efficientnet_lite{i}" for i in range(5)),
+    ]
     others = ["xception41", "resnet18", "resnet50", "mnasnet_small"]
     assert set(both) == {"mixnet_s", "mixnet_m", "mixnet_l", "mixnet_xl", *sizes, *others}
     for name in both:
