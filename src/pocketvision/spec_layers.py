@@ -199,6 +199,10 @@ class Pool:
     def __post_init__(self) -> None:
         positive(self, channels=self.channels, kernel=self.kernel, stride=self.stride)
         one_of(self, "op", self.op, POOLS)
+        if self.kernel < self.stride:
+            raise SpecError(
+                f"Pool.kernel={self.kernel} is below its stride {self.stride}: pixels would be lost"
+            )
 
     @property
     def c_in(self) -> int:

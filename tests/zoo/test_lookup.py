@@ -11,7 +11,6 @@ from pocketvision.zoo.lookup import options_of, resolve, target
 from pocketvision.zoo.numerics import NUMERICS
 from pocketvision.zoo.papers import PAPERS, family, paper
 
-
 # Sides that the papers use where it is not 224.
 SIDES = {
     **dict(zip([f"efficientnet_b{i}" for i in range(1, 8)], (240, 260, 300, 380, 456, 528, 600),
