@@ -72,8 +72,8 @@ class Conv:
             raise SpecError(f"Conv.groups must divide c_in and c_out, got {self}")
         if self.rank is not None:
             positive(self, rank=self.rank)
-            plain = self.kernel == 1 and self.groups == 1
-            check(plain, f"Conv.rank factors only a plain 1x1 convolution, got {self}")
+            if self.kernel != 1 or self.groups != 1:
+                raise SpecError(f"Conv.rank factors only a plain 1x1 convolution, got {self}")
 
     @property
     def depthwise(self) -> bool:
