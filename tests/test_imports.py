@@ -35,8 +35,14 @@ PART_OF = {
     "jpeg": "preprocess",
     "quiet": "preprocess",
     "resize": "preprocess",
+    "cost_steps": "cost",
     "cost_walk": "cost",
+    "spec_blocks": "spec",
+    "spec_branches": "spec",
+    "spec_cell": "spec",
     "spec_json": "spec",
+    "spec_layers": "spec",
+    "spec_steps": "spec",
 }
 LIGHT = ("spec", "spec_json", "cost", "zoo", "errors")
 

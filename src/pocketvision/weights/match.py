@@ -37,15 +37,18 @@ def modules(tensors: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
-def fit(spec: NetSpec, tensors: Mapping[str, Tensor], order: list[str]) -> dict[str, Tensor]:
+def fit(
+    spec: NetSpec, tensors: Mapping[str, Tensor], order: list[str], *, heads: bool = True
+) -> dict[str, Tensor]:
     """Our weights from foreign `tensors` whose module prefixes run in `order`.
 
-    1x1 convolutions stored as linear layers (or the reverse) are reshaped. Raises WeightsError that
-    lists each module that does not fit, ours beside theirs.
+    `heads=False` fits stem and blocks alone. 1x1 convolutions stored as linear layers (or the
+    reverse) are reshaped. Raises WeightsError that lists each module that does not fit, ours beside
+    theirs.
     """
     with torch.device("meta"):
         ours = {k: tuple(v.shape) for k, v in Network(spec).state_dict().items()}
-    wanted = modules(ours)
+    wanted = modules(k for k in ours if heads or not k.startswith("heads."))
     problems = _missing(list(wanted), order)
     result: dict[str, Tensor] = {}
     for mine, theirs in zip(wanted, order, strict=False):
