@@ -8,7 +8,8 @@ modules one by one, with equal kind and size; anything else is reported by both 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 
 import torch
 from torch import Tensor
@@ -41,12 +42,12 @@ def fit(spec: NetSpec, tensors: Mapping[str, Tensor], order: list[str]) -> dict[
     """Our weights from foreign `tensors` whose module prefixes run in `order`.
 
     1x1 convolutions stored as linear layers (or the reverse) are reshaped. Raises WeightsError that
-    lists each module that does not fit, ours beside theirs.
+    lists what is missing, unexpected or of another shape, ours beside theirs.
     """
     with torch.device("meta"):
         ours = {k: tuple(v.shape) for k, v in Network(spec).state_dict().items()}
     wanted = modules(ours)
-    problems = _missing(list(wanted), order)
+    problems = [""] if len(order) != len(wanted) else []
     result: dict[str, Tensor] = {}
     for mine, theirs in zip(wanted, order, strict=False):
         for leaf in sorted(wanted[mine]):
@@ -58,15 +59,71 @@ def fit(spec: NetSpec, tensors: Mapping[str, Tensor], order: list[str]) -> dict[
             problems += problem
             result |= {name: value} if value is not None else {}
     if problems:
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise WeightsError(f"weights do not fit {spec.name}: {'; '.join(problems[:5])}{more}")
+        found = differences(ours, tensors, order) or problems
+        raise Mismatch(spec.name, found)
     return result
 
 
-def _missing(wanted: list[str], order: list[str]) -> list[str]:
-    if len(order) < len(wanted):
-        return [f"missing {name}" for name in wanted[len(order) :]]
-    return [f"unexpected {name}" for name in order[len(wanted) :]]
+class Mismatch(WeightsError):
+    """Weights that do not fit a network; `differences` has a line for every tensor."""
+
+    def __init__(self, network: str, lines: Sequence[str]) -> None:
+        more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
+        super().__init__(f"weights do not fit {network}: {'; '.join(lines[:5])}{more}")
+        self.network, self.differences = network, tuple(lines)
+
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[str, ...]]]:
+        return type(self), (self.network, self.differences)
+
+
+def differences(
+    ours: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], order: list[str]
+) -> list[str]:
+    """One line for each tensor that is missing, unexpected or of another shape.
+
+    Modules are aligned by their sizes first, so that one that is missing does not spoil the rest.
+    """
+    mine = _signatures({k: _bare(s) for k, s in ours.items()}, list(modules(ours)))
+    theirs = _signatures({k: _bare(tuple(t.shape)) for k, t in tensors.items()}, order)
+    pairs = SequenceMatcher(None, list(mine.values()), list(theirs.values()), autojunk=False)
+    lines = []
+    for kind, i, i_end, j, j_end in pairs.get_opcodes():
+        if kind != "equal":
+            lines += _unequal(list(mine.items())[i:i_end], list(theirs.items())[j:j_end])
+    return lines
+
+
+Signature = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def _signatures(
+    shapes: Mapping[str, tuple[int, ...]], prefixes: Iterable[str]
+) -> dict[str, Signature]:
+    """prefix -> its leaves with their shapes."""
+    leaves = [leaf for leaf in LEAVES if leaf != "num_batches_tracked"]
+    return {
+        p: tuple((leaf, shapes[f"{p}.{leaf}"]) for leaf in leaves if f"{p}.{leaf}" in shapes)
+        for p in prefixes
+    }
+
+
+def _unequal(
+    mine: list[tuple[str, Signature]], theirs: list[tuple[str, Signature]]
+) -> list[str]:
+    """Lines for two stretches that differ: alike modules by shape, the rest one-sided."""
+    alike = len(mine) == len(theirs) and all(
+        [leaf for leaf, _ in a] == [leaf for leaf, _ in b]
+        for (_, a), (_, b) in zip(mine, theirs, strict=True)
+    )
+    if alike:
+        return [
+            f"shape {p}.{leaf} {a} does not fit {q}.{leaf} {b}"
+            for (p, rows), (q, others) in zip(mine, theirs, strict=True)
+            for (leaf, a), (_, b) in zip(rows, others, strict=True)
+            if a != b
+        ]
+    missing = [f"missing {p}.{leaf} {a}" for p, rows in mine for leaf, a in rows]
+    return missing + [f"unexpected {q}.{leaf} {b}" for q, rows in theirs for leaf, b in rows]
 
 
 def _shaped(
