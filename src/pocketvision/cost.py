@@ -13,7 +13,8 @@ Counting rules
   and writes its output, both whole; the input is freed when nothing later reads it. Norms,
   activations, the gate's scaling and the shortcut's addition happen in place; the parts of a mixed
   convolution write into one joined tensor; the input of a block with a shortcut stays until it is
-  added. The image itself counts while the stem reads it. Weights do not count: `weights_bytes`.
+  added. Between branches, joining, shuffling and enlarging write a new map; a slice is a view of
+  its map. The image itself counts while the stem reads it. Weights do not count: `weights_bytes`.
 
 Cells (`spec.Cell`), the definition that `model.build` follows too
 - squeeze (both inputs): relu, 1x1, norm. `reduce_older`: relu, then two 1x1 at stride 2, the second
@@ -22,7 +23,10 @@ Cells (`spec.Cell`), the definition that `model.build` follows too
   identity.
 - `sep_k`: twice (relu, depthwise k, 1x1, norm), the stride in the first depthwise.
 - `dil_k`: relu, depthwise k with dilation 2 and the stride, 1x1, norm.
-- `max_3`, `avg_3`: pooling over 3x3 with padding 1 (average over real pixels only), no parameters.
+- `max_3`, `avg_3`: pooling over 3x3 (average over real pixels only), no parameters; padded, like
+  every other window, by the network's rule.
+- An older input that is not squeezed (`squeeze_older=False`) is node 0 as it stands; its filters
+  change the width in their first 1x1.
 - The depthwise convolutions have neither norm nor bias. A relu works in place when nothing else
   reads its operand; joining the nodes copies them.
 """
@@ -31,9 +35,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketvision.cost_steps import branches
 from pocketvision.cost_walk import Row, Walk
 from pocketvision.errors import SpecError
-from pocketvision.spec import TAGS, AnyBlock, Cell, Classifier, Conv, Edge, NetSpec
+from pocketvision.spec import (
+    TAGS,
+    AnyBlock,
+    AnyHead,
+    Branching,
+    Cell,
+    Conv,
+    Edge,
+    MapClassifier,
+    NetSpec,
+    Pool,
+)
 
 FLOAT_BYTES = 4
 OPERATIONS = ("1x1", "depthwise", "grouped", "dense", "fully_connected", "pool")
@@ -114,6 +130,9 @@ def _block(run: Walk, block: AnyBlock, names: list[str], i: int, needed: list[st
     if isinstance(block, Cell):
         _cell(run, address, block, sources, needed)
         return
+    if isinstance(block, Branching):
+        branches(run, address, block, sources[0], keep=sources[0] in needed)
+        return
     keep = bool(block.shortcut) or sources[0] in needed
     current = sources[0]
     for name, layer in block.layers:
@@ -124,9 +143,12 @@ def _block(run: Walk, block: AnyBlock, names: list[str], i: int, needed: list[st
     run.rename(current, address)
 
 
-def _head(run: Walk, address: str, head: Classifier, source: str, *, free: bool) -> None:
+def _head(run: Walk, address: str, head: AnyHead, source: str, *, free: bool) -> None:
+    if isinstance(head, MapClassifier):
+        _map_head(run, address, head, source, free=free)
+        return
     current = f"{address}.pool"
-    run.pool(current, "classifier", source, current, kernel=0, stride=1)
+    run.global_pool(current, "classifier", source, current)
     if free:
         run.drop(source)
     for i, conv in enumerate(head.hidden):
@@ -137,10 +159,18 @@ def _head(run: Walk, address: str, head: Classifier, source: str, *, free: bool)
     run.make(out, (head.classes, 1, 1), at=out)
     run.drop(current)
     weights = head.features * head.classes
-    params = weights + head.classes
+    params = weights + (head.classes if head.bias else 0)
     size = (head.classes, 1, 1)
     run.rows.append(Row(out, "classifier", "fully_connected", 1, 1, head.features, size,
                         params, params, weights, head.classes))  # fmt: skip
+
+
+def _map_head(run: Walk, address: str, head: MapClassifier, source: str, *, free: bool) -> None:
+    out = f"{address}.classifier"
+    conv = Conv(c_in=head.c_in, c_out=head.classes, norm="none", act=head.act)
+    run.layer(out, "map_classifier", conv, source, out, free=free)
+    run.global_pool(f"{address}.pool", "map_classifier", out, f"{address}.pool")
+    run.drop(out)
 
 
 # --------------------------------------------------------------------------------------------- cell
@@ -150,16 +180,21 @@ def _cell(run: Walk, address: str, cell: Cell, sources: list[str], needed: list[
     """A cell's operations in order; a node lives from its first edge to its last reader."""
     older, newer = sources
     nodes = [f"{address}.older", f"{address}.newer"]
-    free = older != newer and older not in needed
-    bring = _reduction if cell.reduce_older else _squeeze
-    bring(run, nodes[0], older, cell.channels, free)
-    _squeeze(run, nodes[1], newer, cell.channels, newer not in needed)
+    shared = older == newer
+    if cell.squeeze_older:
+        bring = _reduction if cell.reduce_older else _squeeze
+        bring(run, nodes[0], older, cell.channels, not shared and older not in needed)
+        _squeeze(run, nodes[1], newer, cell.channels, newer not in needed)
+    else:
+        _squeeze(run, nodes[1], newer, cell.channels, not shared and newer not in needed)
+        nodes[0] = older
     readers = [e.source for edges in cell.nodes for e in edges] + list(cell.concat)
     for n, edges in enumerate(cell.nodes):
         node = f"{address}.nodes.{n + 2}"
         for k, edge in enumerate(edges):
             readers.remove(edge.source)
             source, last = nodes[edge.source], edge.source not in readers
+            last = last and source not in needed
             _edge(run, f"{address}.ops.{n}.{k}", edge, source, node, cell.channels, last)
         nodes.append(node)
     _join(run, address, [nodes[i] for i in cell.concat])
@@ -174,7 +209,8 @@ def _edge(
     elif edge.op == "skip":
         _reduction(run, address, source, channels, free)
     elif edge.op in ("max_3", "avg_3"):
-        run.pool(address, "cell", source, address, kernel=3, stride=edge.stride)
+        pool = Pool(channels=channels, kernel=3, stride=edge.stride)
+        run.pool(address, "cell", pool, source, address, free=False)
     else:
         _filters(run, address, edge, source, channels, free)
     if free and source in run.live:
@@ -191,9 +227,10 @@ def _filters(run: Walk, address: str, edge: Edge, source: str, channels: int, fr
     kind, kernel = edge.op.split("_")
     passes = (edge.stride, 1) if kind == "sep" else (edge.stride,)
     for i, stride in enumerate(passes):
-        depthwise = Conv(c_in=channels, c_out=channels, kernel=int(kernel), stride=stride,
-                         groups=channels, dilation=1 if kind == "sep" else 2)  # fmt: skip
-        pointwise = Conv(c_in=channels, c_out=channels)
+        width = channels if i else run.live[source][0]
+        depthwise = Conv(c_in=width, c_out=width, kernel=int(kernel), stride=stride,
+                         groups=width, dilation=1 if kind == "sep" else 2)  # fmt: skip
+        pointwise = Conv(c_in=width, c_out=channels)
         relu, wide = f"{address}.{4 * i}", f"{address}.{4 * i + 1}"
         run.copy(address if i else source, relu, free=bool(i) or free)
         run.conv(wide, "cell", depthwise, relu, wide, free=True, norm="bare")

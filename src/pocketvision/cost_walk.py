@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketvision.errors import SpecError
-from pocketvision.spec import Conv, Gate, Layer, MixedConv
+from pocketvision.spec import Conv, Gate, Layer, MixedConv, Pool
 
 Size = tuple[int, int, int]  # channels, height, width
 
@@ -31,8 +31,15 @@ class Row:
 
 
 def out_size(size: int, *, kernel: int, stride: int, dilation: int = 1, padding: str) -> int:
-    """Length of one side after a convolution under the padding rule of `spec.PADDINGS`."""
+    """Length of one side after a convolution or pool under the padding rule of `spec.PADDINGS`.
+
+    "none" leaves the edges alone; "ceil" too, but a last window may hang over the end (pools).
+    """
     reach = dilation * (kernel - 1) + 1
+    if padding == "none":
+        return (size - reach) // stride + 1
+    if padding == "ceil":
+        return -(-max(size - reach, 0) // stride) + 1
     if padding == "same":
         return -(-size // stride)
     if padding == "bottom_right" and stride == 2:
@@ -95,6 +102,8 @@ class Walk:
         elif isinstance(layer, MixedConv):
             parts = {f"parts.{i}": part for i, part in enumerate(layer.parts)}
             self.joined(address, kind, parts, source, out, free=free, norm=layer.norm)
+        elif isinstance(layer, Pool):
+            self.pool(address, kind, layer, source, out, free=free)
         else:
             if isinstance(layer, Gate):
                 self._gate(address, kind, layer, source)
@@ -137,14 +146,23 @@ class Walk:
         if free:
             self.drop(source)
 
-    def pool(self, address: str, kind: str, source: str, out: str, *, kernel: int,
-             stride: int) -> None:  # fmt: skip
-        """Pooling without parameters; kernel 0 pools the whole map."""
-        c, h, w = self.live[source]
-        sides = [out_size(n, kernel=kernel, stride=stride, padding="symmetric") for n in (h, w)]
-        size = (c, sides[0], sides[1]) if kernel else (c, 1, 1)
+    def pool(
+        self, address: str, kind: str, pool: Pool, source: str, out: str, *, free: bool
+    ) -> None:
+        """Pooling over windows: no parameters."""
+        rule = self.padding if pool.padded else "ceil"
+        size = self._shrunk(self.live[source], pool.channels, pool.kernel, pool.stride, 1, rule,
+                            address)  # fmt: skip
         self.make(out, size, at=address)
-        self.rows.append(Row(address, kind, "pool", kernel or h, stride, c, size, 0, 0, 0, 0))
+        self.rows.append(_pool_row(address, kind, pool.kernel, pool.stride, size))
+        if free:
+            self.drop(source)
+
+    def global_pool(self, address: str, kind: str, source: str, out: str) -> None:
+        """The mean of each channel."""
+        c, h, _ = self.live[source]
+        self.make(out, (c, 1, 1), at=address)
+        self.rows.append(_pool_row(address, kind, h, 1, (c, 1, 1)))
 
     def _gate(self, address: str, kind: str, gate: Gate, source: str) -> None:
         pooled, reduced = f"{address}.pool", f"{address}.reduce"
@@ -154,14 +172,28 @@ class Walk:
         self.drop(f"{address}.expand")
 
     def _after(self, conv: Conv, size: Size, address: str) -> Size:
+        rule = self.padding if conv.padded else "none"
         k, s, d = conv.kernel, conv.stride, conv.dilation
-        h, w = (out_size(n, kernel=k, stride=s, dilation=d, padding=self.padding) for n in size[1:])
-        if min(h, w) < 1:
+        return self._shrunk(size, conv.c_out, k, s, d, rule, address)
+
+    def _shrunk(
+        self, size: Size, c_out: int, kernel: int, stride: int, dilation: int, rule: str, at: str
+    ) -> Size:
+        """The size after a window has gone over a map. Raises SpecError where nothing is left."""
+        h, w = (
+            out_size(n, kernel=kernel, stride=stride, dilation=dilation, padding=rule)
+            for n in size[1:]
+        )
+        if h < 1 or w < 1:
             raise SpecError(
-                f"{address}: a {size[1]}x{size[2]} map is too small for kernel {k}, stride {s} "
-                f"under {self.padding!r} padding; use a larger resolution"
+                f"{at}: a {size[1]}x{size[2]} map is too small for kernel {kernel}, stride "
+                f"{stride} under {rule!r} padding; use a larger resolution"
             )
-        return (conv.c_out, h, w)
+        return (c_out, h, w)
+
+
+def _pool_row(address: str, kind: str, kernel: int, stride: int, size: Size) -> Row:
+    return Row(address, kind, "pool", kernel, stride, size[0], size, 0, 0, 0, 0)
 
 
 def _row(address: str, kind: str, conv: Conv, size: Size, norm: str) -> Row:

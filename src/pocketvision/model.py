@@ -17,19 +17,26 @@ from pocketvision.nn.chain import Chain
 from pocketvision.nn.conv import ConvNormAct, MixedConvNormAct, PaddedConv, activation
 from pocketvision.nn.gate import SqueezeExcite
 from pocketvision.nn.init import initialise_
+from pocketvision.nn.pool import WindowPool
+from pocketvision.nn.steps import Channels, Enlarged, Joined, Shuffled, Steps, Sum
 from pocketvision.spec import (
     Activation,
     AnyBlock,
+    AnyHead,
+    Branching,
     Cell,
     Classifier,
     Conv,
     Edge,
     Gate,
     Layer,
+    MapClassifier,
     MixedConv,
     NetSpec,
     Numerics,
+    Pool,
 )
+from pocketvision.spec_steps import Add, Concat, Enlarge, Join, Shuffle, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Head(nn.Module):
         super().__init__()
         self.hidden = nn.Sequential(*(_conv(c, numerics) for c in spec.hidden))
         self.dropout = nn.Dropout(spec.dropout)
-        self.classifier = nn.Linear(spec.features, spec.classes)
+        self.classifier = nn.Linear(spec.features, spec.classes, bias=spec.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
@@ -70,6 +77,21 @@ class Head(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """The vector that the linear layer reads, (n, features)."""
         return self.hidden(F.adaptive_avg_pool2d(x, 1)).flatten(1)
+
+
+class MapHead(nn.Module):
+    """Dropout, 1x1 to the classes, activation, mean over space. (n, c, h, w) -> (n, classes)."""
+
+    def __init__(self, spec: MapClassifier) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(spec.dropout)
+        self.classifier = nn.Conv2d(spec.c_in, spec.classes, 1)
+        self.act = activation(spec.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        y = self.act(self.classifier(self.dropout(x)))
+        return F.adaptive_avg_pool2d(y, 1).flatten(1)
 
 
 class Network(nn.Module):
@@ -88,7 +110,7 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(
             _block(b, spec.numerics, rate) for b, rate in zip(spec.blocks, rates, strict=True)
         )
-        self.heads = nn.ModuleDict({n: Head(h, spec.numerics) for n, h in spec.heads})
+        self.heads = nn.ModuleDict({n: _head(h, spec.numerics) for n, h in spec.heads})
 
     def forward(self, x: Tensor) -> Any:
         """(n, c, h, w) images -> logits (n, classes), or a dict of them by head name."""
@@ -155,10 +177,10 @@ def _conv(c: Conv, n: Numerics) -> ConvNormAct:
         groups=c.groups,
         dilation=c.dilation,
         norm=c.norm == "batch",
-        bias=c.bias,
+        bias=c.bias or c.norm == "none",
         act=c.act,
         rank=c.rank,
-        rule=n.padding,
+        rule=n.padding if c.padded else "none",
         **_numbers(n),
     )
 
@@ -173,7 +195,7 @@ def _mixed(m: MixedConv, n: Numerics) -> MixedConvNormAct:
             groups=p.groups,
             dilation=p.dilation,
             bias=p.bias or m.norm == "none",
-            rule=n.padding,
+            rule=n.padding if p.padded else "none",
         )
         for p in m.parts
     ]
@@ -195,35 +217,65 @@ def _layer(layer: Layer, n: Numerics) -> nn.Module:
             return _gate(layer, n)
         case Activation():
             return activation(layer.act)
+        case Pool():
+            rule = n.padding if layer.padded else "ceil"
+            return WindowPool(op=layer.op, kernel=layer.kernel, stride=layer.stride, rule=rule)
+
+
+def _join(join: Join, drop_path: float) -> nn.Module:
+    match join:
+        case Add():
+            return Sum(join.act, drop_path=drop_path)
+        case Concat():
+            return Joined()
+        case Shuffle():
+            return Shuffled(join.groups)
+        case Slice():
+            return Channels(join.start, join.stop)
+        case Enlarge():
+            return Enlarged()
 
 
 def _block(block: AnyBlock, n: Numerics, drop_path: float) -> nn.Module:
     if isinstance(block, Cell):
         return _cell(block, n)
+    if isinstance(block, Branching):
+        return _branches(block, n, drop_path)
     layers = {name: _layer(layer, n) for name, layer in block.layers}
     return Chain(layers, shortcut=block.shortcut, c_out=block.c_out, drop_path=drop_path)
 
 
+def _branches(block: Branching, n: Numerics, drop_path: float) -> Steps:
+    made = []
+    for s in block.steps:
+        op = s.op
+        module = _layer(op, n) if isinstance(op, Layer) else _join(op, drop_path)
+        made.append((s.name, module, s.reads))
+    return Steps(made)
+
+
+def _head(head: AnyHead, n: Numerics) -> nn.Module:
+    return MapHead(head) if isinstance(head, MapClassifier) else Head(head, n)
+
+
 def _cell(c: Cell, n: Numerics) -> CellGraph:
     norm = partial(nn.BatchNorm2d, eps=n.bn_epsilon, momentum=n.bn_momentum)
-    older: nn.Module = (
-        FactorizedReduction(c.c_older, c.channels, norm=norm)
-        if c.reduce_older
-        else squeeze(c.c_older, c.channels, norm=norm)
-    )
-    edges = [[(e.source, _edge(e, c.channels, norm, n.padding)) for e in row] for row in c.nodes]
+    older: nn.Module = nn.Identity()
+    if c.squeeze_older:
+        bring = FactorizedReduction if c.reduce_older else squeeze
+        older = bring(c.c_older, c.channels, norm=norm)
+    edges = [[(e.source, _edge(e, c, norm, n.padding)) for e in row] for row in c.nodes]
     return CellGraph(older, squeeze(c.c_newer, c.channels, norm=norm), edges, c.concat)
 
 
-def _edge(e: Edge, channels: int, norm: Any, rule: str) -> nn.Module:
+def _edge(e: Edge, c: Cell, norm: Any, rule: str) -> nn.Module:
     if e.op == "skip":
         same = e.stride == 1
-        return nn.Identity() if same else FactorizedReduction(channels, channels, norm=norm)
+        return nn.Identity() if same else FactorizedReduction(c.channels, c.channels, norm=norm)
     kind, kernel = e.op.split("_")
     k = int(kernel)
-    if kind == "max":
-        return nn.MaxPool2d(k, e.stride, k // 2)
-    if kind == "avg":
-        return nn.AvgPool2d(k, e.stride, k // 2, count_include_pad=False)
+    if kind in ("max", "avg"):
+        op = "max" if kind == "max" else "mean"
+        return WindowPool(op=op, kernel=k, stride=e.stride, rule=rule)
     make = separable if kind == "sep" else dilated
-    return make(channels, k, stride=e.stride, norm=norm, rule=rule)
+    return make(c.width(e.source), c.channels, k, stride=e.stride, norm=norm, rule=rule)

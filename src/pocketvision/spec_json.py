@@ -10,13 +10,14 @@ from typing import Any
 
 from pocketvision.errors import SpecError, closest
 from pocketvision.spec import (
+    HEAD_TAGS,
     HEADS,
     KINDS,
     TAGS,
     Activation,
     AnyBlock,
+    AnyHead,
     Cell,
-    Classifier,
     Conv,
     Edge,
     Gate,
@@ -24,6 +25,7 @@ from pocketvision.spec import (
     MixedConv,
     NetSpec,
     Numerics,
+    Pool,
 )
 
 FORMAT = 1
@@ -48,7 +50,7 @@ def _block_row(block: Any) -> dict[str, Any]:
 
 
 def _dump(spec: NetSpec) -> str:
-    head_rows = [{"name": n, "kind": "classifier", **asdict(h)} for n, h in spec.heads]
+    head_rows = [{"name": n, "kind": HEAD_TAGS[type(h)], **asdict(h)} for n, h in spec.heads]
     top = {
         "format": FORMAT,
         "name": spec.name,
@@ -88,7 +90,7 @@ def _conv_from(row: Any, where: str) -> Conv:
 
 
 def _layer_from(row: Any, where: str) -> Layer:
-    """A layer by the fields it has: only a MixedConv has parts, only a Gate squeezes."""
+    """A layer by its fields: only a MixedConv has parts, a Gate squeezes, a Pool has an op."""
     if not isinstance(row, dict):
         raise SpecError(f"{where} must be an object, got {type(row).__name__}")
     made: Layer
@@ -99,6 +101,8 @@ def _layer_from(row: Any, where: str) -> Layer:
         made = _make(MixedConv, values, where)
     elif "squeeze" in row:
         made = _make(Gate, _take(row, Gate, where), where)
+    elif "op" in row:
+        made = _make(Pool, _take(row, Pool, where), where)
     elif "channels" in row:
         made = _make(Activation, _take(row, Activation, where), where)
     else:
@@ -124,7 +128,7 @@ def _cell_values(values: dict[str, Any], where: str) -> dict[str, Any]:
 
 def block_from_row(row: Any, where: str = "block") -> AnyBlock:
     """A block from its JSON object (`kind` and fields). Raises SpecError."""
-    if not isinstance(row, dict) or row.get("kind") not in KINDS:
+    if not isinstance(row, dict) or row.get("kind") not in list(KINDS):
         kind = row.get("kind") if isinstance(row, dict) else row
         raise SpecError(f"{where}.kind {kind!r} is unknown{closest(str(kind), KINDS)}")
     cls = KINDS[row["kind"]]
@@ -141,14 +145,15 @@ def block_from_row(row: Any, where: str = "block") -> AnyBlock:
     return made
 
 
-def _head_from(row: Any, where: str) -> tuple[str, Classifier]:
-    if not isinstance(row, dict) or row.get("kind") not in HEADS:
+def _head_from(row: Any, where: str) -> tuple[str, AnyHead]:
+    if not isinstance(row, dict) or row.get("kind") not in list(HEADS):
         raise SpecError(f"{where}.kind must be one of {', '.join(HEADS)}")
-    values = {k: v for k, v in row.items() if k not in ("kind", "name")}
-    values = _take(values, Classifier, where)
-    hidden = _list(values.get("hidden", []), f"{where}.hidden")
-    values["hidden"] = tuple(_conv_from(c, f"{where}.hidden.{i}") for i, c in enumerate(hidden))
-    return str(row.get("name")), _make(Classifier, values, where)
+    cls = HEADS[row["kind"]]
+    values = _take({k: v for k, v in row.items() if k not in ("kind", "name")}, cls, where)
+    if "hidden" in values:
+        hidden = _list(values["hidden"], f"{where}.hidden")
+        values["hidden"] = tuple(_conv_from(c, f"{where}.hidden.{i}") for i, c in enumerate(hidden))
+    return str(row.get("name")), _make(cls, values, where)
 
 
 def _net_from(row: Any) -> NetSpec:

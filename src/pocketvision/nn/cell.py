@@ -12,36 +12,41 @@ from pocketvision.nn.conv import PaddedConv
 Norm = Callable[[int], nn.Module]
 
 
-def separable(channels: int, kernel: int, *, stride: int, norm: Norm, rule: str) -> nn.Sequential:
-    """(relu, depthwise, 1x1, norm) twice, the stride in the first. Source: arXiv:1707.07012,
-    A.4.
+def separable(
+    c_in: int, c_out: int, kernel: int, *, stride: int, norm: Norm, rule: str
+) -> nn.Sequential:
+    """(relu, depthwise, 1x1, norm) twice; the first has the stride and changes the width.
+
+    Source: arXiv:1707.07012, A.4.
     """
     steps: list[nn.Module] = []
-    for s in (stride, 1):
-        steps += _filtered(channels, kernel, stride=s, dilation=1, norm=norm, rule=rule)
+    for c, s in ((c_in, stride), (c_out, 1)):
+        steps += _filtered(c, c_out, kernel, stride=s, dilation=1, norm=norm, rule=rule)
     return nn.Sequential(*steps)
 
 
-def dilated(channels: int, kernel: int, *, stride: int, norm: Norm, rule: str) -> nn.Sequential:
+def dilated(
+    c_in: int, c_out: int, kernel: int, *, stride: int, norm: Norm, rule: str
+) -> nn.Sequential:
     """relu, depthwise at dilation 2, 1x1, norm. Source: DARTS, arXiv:1806.09055, section 3.1.1."""
-    steps = _filtered(channels, kernel, stride=stride, dilation=2, norm=norm, rule=rule)
+    steps = _filtered(c_in, c_out, kernel, stride=stride, dilation=2, norm=norm, rule=rule)
     return nn.Sequential(*steps)
 
 
 def _filtered(
-    channels: int, kernel: int, *, stride: int, dilation: int, norm: Norm, rule: str
+    c_in: int, c_out: int, kernel: int, *, stride: int, dilation: int, norm: Norm, rule: str
 ) -> list[nn.Module]:
     depthwise = PaddedConv(
-        channels,
-        channels,
+        c_in,
+        c_in,
         kernel=kernel,
         stride=stride,
-        groups=channels,
+        groups=c_in,
         dilation=dilation,
         bias=False,
         rule=rule,
     )
-    return [nn.ReLU(), depthwise, nn.Conv2d(channels, channels, 1, bias=False), norm(channels)]
+    return [nn.ReLU(), depthwise, nn.Conv2d(c_in, c_out, 1, bias=False), norm(c_out)]
 
 
 class FactorizedReduction(nn.Module):

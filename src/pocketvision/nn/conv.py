@@ -35,12 +35,14 @@ def fused(name: str) -> nn.Module:
 
 
 def pads(size: int, kernel: int, stride: int, dilation: int, rule: str) -> tuple[int, int]:
-    """(before, after) along one axis of `size`, by the padding rule of the spec.
+    """(before, after) along one axis of `size`, by the padding rule of the spec ("none": no pads).
 
     Source: TensorFlow's SAME: total = (ceil(size / stride) - 1) * stride + reach - size, the odd
     pixel after; Keras applications `mobilenet.py`: ((0, 1), (0, 1)) at stride 2 at any parity.
     """
     reach = (kernel - 1) * dilation + 1
+    if rule == "none":
+        return 0, 0
     if rule == "same":
         total = max((-(-size // stride) - 1) * stride + reach - size, 0)
         return total // 2, total - total // 2
@@ -67,8 +69,8 @@ class PaddedConv(nn.Conv2d):
         rule: str,
     ) -> None:
         # Odd sizes at stride 1 pad alike under every rule, so that the plain operator serves.
-        fixed = rule == "symmetric" or stride == 1
-        pad = dilation * (kernel - 1) // 2 if fixed else 0
+        fixed = rule in ("symmetric", "none") or stride == 1
+        pad = dilation * (kernel - 1) // 2 if fixed and rule != "none" else 0
         super().__init__(c_in, c_out, kernel, stride, pad, dilation, groups, bias)
         self.rule = None if fixed or kernel == 1 else rule
 
@@ -86,6 +88,8 @@ class PaddedConv(nn.Conv2d):
 
 class ConvNormAct(nn.Module):
     """conv -> norm -> act; with `rank`, a 1x1 to `rank` channels (`factor`) comes first.
+
+    Without `norm` and without `bias` the convolution stands alone.
 
     Shapes: (n, c_in, h, w) -> (n, c_out, h', w').
     """
@@ -117,7 +121,7 @@ class ConvNormAct(nn.Module):
             stride=stride,
             groups=groups,
             dilation=dilation,
-            bias=bias or not norm,
+            bias=bias,
             rule=rule,
         )
         if norm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pocketvision.errors import SpecError
-from pocketvision.spec import AnyBlock, Classifier, Conv, NetSpec
+from pocketvision.spec import AnyBlock, AnyHead, Classifier, Conv, NetSpec
 from pocketvision.zoo.numerics import numerics as numerics_of
 
 # All families halve the image five times; below this the last map has no whole pixel.
@@ -63,9 +63,15 @@ def assemble(
     dropout: float,
     numerics: str,
     hidden: tuple[Conv, ...] = (),
+    head: AnyHead | None = None,
 ) -> NetSpec:
-    """The spec of a classifier with one head called "label". Raises SpecError."""
-    head = Classifier(c_in=blocks[-1].c_out, classes=classes, hidden=hidden, dropout=dropout)
+    """The spec of a classifier with one head called "label": `head`, or the usual one.
+
+    Raises SpecError.
+    """
+    if head is None:
+        c_in = blocks[-1].c_out
+        head = Classifier(c_in=c_in, classes=classes, hidden=hidden, dropout=dropout)
     return NetSpec(
         name=name,
         resolution=checked_resolution(resolution),

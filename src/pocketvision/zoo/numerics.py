@@ -26,6 +26,7 @@ class Rules(NamedTuple):
 
 
 TORCH = Rules("symmetric", 1e-5, 0.1, "slim")
+TF = Rules("same", 1e-3, 0.01, "slim")
 
 NUMERICS: dict[str, dict[str, Rules]] = {
     "mobilenet_v1": {
@@ -48,9 +49,45 @@ NUMERICS: dict[str, dict[str, Rules]] = {
         "torchvision": Rules("symmetric", 1e-3, 0.01, "torchvision"),
         "keras": Rules("same", 1e-3, 0.001, "keras"),
     },
-    "mobilenext": {"torch": TORCH, "tf": Rules("same", 1e-3, 0.01, "slim")},
-    "rexnet": {"torch": TORCH, "timm": TORCH, "tf": Rules("same", 1e-3, 0.01, "slim")},
-    "mixnet": {"torch": TORCH, "timm": TORCH, "tf": Rules("same", 1e-3, 0.01, "slim")},
+    "mobilenext": {"torch": TORCH, "tf": TF},
+    "rexnet": {"torch": TORCH, "timm": TORCH, "tf": TF},
+    "mixnet": {"torch": TORCH, "timm": TORCH, "tf": TF},
+    "mobilenet_v4": {"torch": TORCH, "timm": TORCH, "tf": TF},
+    "mnasnet": {
+        "torch": TORCH,
+        "timm": TORCH,
+        "tf": TF,
+        "torchvision": Rules("symmetric", 1e-5, 0.0003, "slim"),
+    },
+    "efficientnet": {
+        "torch": TORCH,
+        "timm": TORCH,
+        "tf": TF,
+        "torchvision": TORCH,
+        "keras": TF,
+    },
+    # torchvision's B5 to B7 were trained elsewhere and keep that epsilon.
+    "efficientnet_large": {
+        "torch": TORCH,
+        "timm": TORCH,
+        "tf": TF,
+        "torchvision": Rules("symmetric", 1e-3, 0.01, "slim"),
+        "keras": TF,
+    },
+    "ghostnet": {"torch": TORCH, "timm": TORCH, "tf": TF},
+    "resnet": {"torch": TORCH, "timm": TORCH, "torchvision": TORCH, "tf": TF},
+    "squeezenet": {"torch": TORCH, "torchvision": TORCH, "tf": TF},
+    "shufflenet_v1": {"torch": TORCH, "tf": TF},
+    "shufflenet_v2": {"torch": TORCH, "torchvision": TORCH, "tf": TF},
+    "xception": {"torch": TORCH, "timm": TORCH, "tf": TF, "keras": TF},
+    "xception41": {"torch": TORCH, "timm": Rules("symmetric", 1e-3, 0.1, "slim"), "tf": TF},
+    "nasnet": {
+        "torch": TORCH,
+        "cadene": Rules("same", 1e-3, 0.1, "slim"),
+        "tf": Rules("same", 1e-3, 0.0003, "slim"),
+    },
+    "darts": {"torch": TORCH, "tf": TF},
+    "hbonet": {"torch": TORCH, "tf": TF},
 }
 
 

@@ -11,6 +11,18 @@ PAPERS: dict[str, str] = {
     "mobilenext": "arXiv:2007.02269",
     "rexnet": "arXiv:2007.00992",
     "mixnet": "arXiv:1907.09595",
+    "mobilenet_v4": "arXiv:2404.10518",
+    "mnasnet": "arXiv:1807.11626",
+    "efficientnet": "arXiv:1905.11946",
+    "ghostnet": "arXiv:1911.11907",
+    "hbonet": "arXiv:1908.03888",
+    "squeezenet": "arXiv:1602.07360",
+    "shufflenet_v1": "arXiv:1707.01083",
+    "shufflenet_v2": "arXiv:1807.11164",
+    "xception": "arXiv:1610.02357",
+    "nasnet": "arXiv:1707.07012",
+    "darts": "arXiv:1806.09055",
+    "resnet": "arXiv:1512.03385",
 }
 
 
