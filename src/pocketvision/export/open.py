@@ -87,6 +87,11 @@ def _bundle(path: Path, runtime: str | None, options: dict[str, Any]) -> Opened:
     from pocketvision.export import torch_runtime
 
     bundle = bundles.load(path)
+    if not bundle.spec.heads:
+        raise UsageError(
+            f"{path} is a trunk, which has no head and answers nothing: train one onto it with "
+            f"pocketvision train DATA --from {path}"
+        )
     last = runtime == "torch_channels_last"
     return Opened(
         path=path,
