@@ -18,6 +18,8 @@ from pocketvision.spec import (
     Conv,
     Gate,
     InvertedResidual,
+    Pool,
+    Pooling,
     Separable,
     Single,
 )
@@ -98,6 +100,9 @@ class _Walk:
 
     def _block(self, address: str, at: str) -> str | None:
         """One more block that reads `at`; gives its output, or None when no pattern fits."""
+        pooled = self._only(at)
+        if pooled is not None and pooled.op == "max_pool":
+            return self._pooling(address, pooled)
         for node in self.readers.get(at, []):
             f = node.filter
             if node.op != "conv" or f is None:
@@ -117,6 +122,22 @@ class _Walk:
                     self.found.edges[address] = self._take(f"{address}.conv", node)
                     return node.output
         return None
+
+    def _pooling(self, address: str, node: Node) -> str | None:
+        kernel, stride = node.value if isinstance(node.value, tuple) else (0, 0)
+        if not 1 <= stride <= 8 or not 1 <= kernel <= 8:
+            return None
+        self.found.blocks.append(
+            Pooling(
+                pool=Pool(channels=self.channels, kernel=kernel, stride=stride, padded=False)
+            )
+        )
+        return self._take(address, node)
+
+    @property
+    def channels(self) -> int:
+        """Channels of what was found last."""
+        return self.found.blocks[-1].c_out if self.found.blocks else self.found.stem.c_out
 
     def _separable(self, address: str, at: str, rest: _Filtered) -> str:
         shortcut, out = self._filter_tail(address, at, rest, "pointwise")
@@ -203,6 +224,8 @@ class _Walk:
     def _pooled(self, tensor: str) -> bool:
         """True when a tensor goes into the mean over space, and nowhere else."""
         node = self._only(tensor)
+        if node is not None and node.op == "max_pool":
+            node = self._only(node.output)
         return node is not None and node.op == "mean"
 
     def _head(self, at: str) -> None:
@@ -287,6 +310,7 @@ def _conv(node: Node) -> Conv:
         c_out=f.weight.shape[0],
         kernel=f.kernel,
         stride=f.stride[0],
+        stride_w=None if f.stride[0] == f.stride[1] else f.stride[1],
         groups=f.groups,
         dilation=f.dilation,
         norm="none" if f.norm is None else "batch",

@@ -59,9 +59,10 @@ class Node:
 
     op      conv (convolution or linear), norm, act, shift (plus a number), scale (times a number),
             bias (plus one number a channel), add, mul, mean (over space), max_pool, reshape,
-            softmax, pad, quantize, or the file's own name for anything else
+            softmax, quantize, identity, or the file's own name for anything else
     act     the activation: of an `act`, or joined to a conv or add
-    value   the number of shift and scale, the window of max_pool, the pads of pad
+    value   the number of shift and scale, (kernel, stride) of max_pool, the slope of a
+            hard-sigmoid where it is not ours
     """
 
     op: str

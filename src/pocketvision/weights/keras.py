@@ -10,7 +10,7 @@ Kernels lie HWIO, depthwise ones HWC1, matrices IO. Source: Keras applications `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ VARS = {"conv2d": ("weight", "bias"), "depthwise_conv2d": ("weight", "bias"),
 
 def to_ours(spec: NetSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keras' tensors as weights of `spec`. Raises WeightsError."""
-    if any(NUMBERED.search(name) for name in tensors):
+    if is_numbered(tensors):
         return _by_number(spec, tensors)
     renamed = named(tensors)
     return fit(spec, renamed, sorted(modules(renamed), key=_key))
@@ -107,6 +107,18 @@ def _key(prefix: str) -> tuple[object, ...]:
 # --------------------------------------------------------------------------------------- by number
 
 
+def is_numbered(tensors: Iterable[str]) -> bool:
+    """True for the names of Keras 3's `.weights.h5`."""
+    return any(NUMBERED.search(name) for name in tensors)
+
+
+def numbered_classes(tensors: Mapping[str, Tensor]) -> int | None:
+    """Outputs of the last layer with a bias: a matrix, or the last convolution that has one."""
+    rows = numbered(tensors)
+    dense = rows.get("dense") or [r for r in rows.get("conv2d", []) if "bias" in r]
+    return len(dense[-1]["weight"]) if dense and "weight" in dense[-1] else None
+
+
 def _by_number(spec: NetSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Layers of each class in the order in which the network runs, dealt out to our modules."""
     queues = {kind: list(rows) for kind, rows in numbered(tensors).items()}
@@ -114,7 +126,7 @@ def _by_number(spec: NetSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
     order: list[str] = []
     for module, kind in _kinds(spec).items():
         rows = queues.get(kind) or []
-        if not rows and kind == "dense":  # MobileNet's last layer is a convolution
+        if not rows and kind == "dense":  # the last layer of MobileNet and V3 is a convolution
             rows = queues.get("conv2d") or []
         if rows:
             order.append(module)

@@ -110,7 +110,7 @@ def _plain(value: Any) -> Any:
         return tuple(_plain(v) for v in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    skipped = {"norm", "bias", "stride", "dilation", "inputs", "act"}
+    skipped = {"norm", "bias", "stride", "stride_w", "dilation", "inputs", "act"}
     rows = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name not in skipped}
     return type(value).__name__, tuple(sorted(rows.items(), key=lambda r: r[0]))
 

@@ -111,9 +111,9 @@ class _Reader:
             return self._made(kinds[op.name], op, name)
         if self._over_space(op):
             return self._made("mean", op, name)
-        if op.name == "MAX_POOL_2D":
-            window = (op.number(3), op.number(4), op.number(1), op.number(2))
-            return self._made("max_pool", op, name, value=window)
+        square = (op.number(3), op.number(1)) == (op.number(4), op.number(2))
+        if op.name == "MAX_POOL_2D" and square and op.number(0, kind="b") != SAME:
+            return self._made("max_pool", op, name, value=(op.number(3), op.number(1)))
         every = tuple(_key(i) for i in op.inputs if i >= 0)
         return Node(op=op.name, inputs=every, output=_key(op.outputs[0]), name=name)
 

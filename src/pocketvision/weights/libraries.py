@@ -1,0 +1,124 @@
+"""Whose names a table of tensors has: each library's importer, and the signs of its names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pocketvision.errors import WeightsError
+from pocketvision.spec import NetSpec
+from pocketvision.weights import keras, numbered, timm
+
+ToOurs = Callable[[NetSpec, Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Library:
+    """`sign`: a pattern that at least one name must match. `scaling`: a name of found.SCALINGS."""
+
+    to_ours: ToOurs
+    sign: str = "."
+    scaling: str = "imagenet"
+    interpolation: str = "bilinear"
+
+
+# The keys are those of zoo.aliases.LIBRARIES; the first that fits counts.
+LIBRARIES: Mapping[str, Library] = {
+    "timm": Library(
+        timm.to_ours, r"^(conv_stem|stem\.|conv1\.|features\.\d+\.conv_dw)", interpolation="bicubic"
+    ),
+    "torchvision": Library(
+        numbered.to_ours,
+        r"^(features\.\d+\.(block|conv\.0\.0|squeeze|\d+\.block)\b|stage2|layer1)",
+    ),
+    "d-li14": Library(numbered.to_ours, r"^features\.1\.conv\.0\.weight"),
+    "zhoudaquan": Library(numbered.to_ours, r"^features\.1\.conv\.0\.weight"),
+    "clovaai": Library(numbered.to_ours, r"^features\.\d+\.out\."),
+    "romulus0914": Library(numbered.to_ours, r"^stem_conv\."),
+    "keras": Library(keras.to_ours, r"(kernel|gamma)(:0)?$|/vars/\d+$", scaling="-1..1"),
+}
+# Modules that end a network, as the libraries call them.
+ENDS = re.compile(
+    r"^(model_weights/)?(classifier|head|fc|output|logits|last_linear|conv_preds|predictions|linear|"
+    r"dense|heads\.label|top)\b"
+)
+KERNELS = ("weight", "kernel", "kernel:0", "depthwise_kernel", "depthwise_kernel:0")
+COUNTED = (*KERNELS, "bias", "bias:0", "gamma", "gamma:0", "beta", "beta:0")
+
+
+def converted(library: str, spec: NetSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as weights of `spec` by a library's importer. Raises WeightsError."""
+    try:
+        return LIBRARIES[library].to_ours(spec, tensors)
+    except (LookupError, ValueError, TypeError) as e:  # names that are not built as it expects
+        what = " ".join(f"{type(e).__name__} {e}".split())[:80]
+        raise WeightsError(f"its tensors are not named as {library} names them ({what})") from None
+
+
+def likely(names: Iterable[str]) -> list[str]:
+    """Libraries whose sign is among the names."""
+    listed = list(names)
+    return [
+        library
+        for library, row in LIBRARIES.items()
+        if any(re.search(row.sign, n) for n in listed)
+    ]
+
+
+def leaf_of(name: str) -> str:
+    """The last word of a tensor's name."""
+    return re.split(r"[./]", name)[-1]
+
+
+def learnable(tensors: Mapping[str, Tensor]) -> int:
+    """How many numbers of a table are trained: weights, biases, scales and shifts."""
+    if keras.is_numbered(tensors):
+        rows = keras.numbered(tensors)
+        return sum(
+            value.numel()
+            for layers in rows.values()
+            for row in layers
+            for leaf, value in row.items()
+            if not leaf.startswith("running")
+        )
+    return sum(t.numel() for name, t in tensors.items() if leaf_of(name) in COUNTED)
+
+
+def layers_of(tensors: Mapping[str, Tensor]) -> int:
+    """How many convolutions and matrices a table holds."""
+    if keras.is_numbered(tensors):
+        return sum(
+            "weight" in row
+            for kind, rows in keras.numbered(tensors).items()
+            for row in rows
+            if kind != "batch_normalization"
+        )
+    kernels = [t for name, t in tensors.items() if leaf_of(name) in KERNELS]
+    return sum(t.ndim > 1 for t in kernels)
+
+
+def classes_of(tensors: Mapping[str, Tensor]) -> int | None:
+    """Outputs of the last layer, found by its name; None when there is none (a trunk)."""
+    if keras.is_numbered(tensors):
+        return keras.numbered_classes(tensors)
+    last = None
+    for name, tensor in sorted(tensors.items(), key=lambda row: keras.natural(row[0])):
+        if ENDS.search(name) and leaf_of(name) in KERNELS and tensor.ndim >= 2:
+            last = tensor.shape[-1] if "kernel" in leaf_of(name) else tensor.shape[0]
+    return last
+
+
+def in_channels_of(tensors: Mapping[str, Tensor]) -> int:
+    """Channels of the image: the narrowest input of a dense 3x3, for no later layer has so few."""
+    found = []
+    for name, tensor in tensors.items():
+        if leaf_of(name) == "weight" and tensor.ndim == 4 and tensor.shape[2] == 3:
+            dense = tensor.shape[1] > 1 or tensor.shape[0] < 64
+            found += [tensor.shape[1]] if dense else []
+        elif leaf_of(name).startswith("kernel") and tensor.ndim == 4 and tensor.shape[0] == 3:
+            found += [tensor.shape[2]] if tensor.shape[3] > 1 else []
+    several = [n for n in found if n > 1]
+    return min(several) if several else 3

@@ -1,0 +1,80 @@
+"""torchvision's detection and segmentation networks: the trunk inside them.
+
+LR-ASPP and DeepLabV3 dilate the last stage of MobileNetV3-Large instead of striding it; SSDLite has
+half its channels there, or all of them. Source: torchvision `models/segmentation/lraspp.py`,
+`deeplabv3.py`, `models/detection/ssdlite.py`, `models/mobilenetv3.py` (`_mobilenet_v3_conf`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from pocketvision.errors import WeightsError
+from pocketvision.spec import InvertedResidual, NetSpec
+from pocketvision.weights import numbered
+from pocketvision.weights.match import Mismatch
+from pocketvision.weights.tables import Candidate, Fit
+from pocketvision.zoo.lookup import resolve
+
+PREFIX = "backbone."
+NAMES = ("mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_v2")
+LAST_STRIDE = 32
+
+
+def is_task(tensors: Mapping[str, Tensor]) -> bool:
+    """True for a state dictionary with a network inside another."""
+    return any(name.startswith(PREFIX) for name in tensors)
+
+
+def trunk(tensors: Mapping[str, Tensor]) -> tuple[Fit, tuple[str, ...]]:
+    """(the trunk, what was left out). Raises Mismatch against the nearest."""
+    inside = {_plain(name): t for name, t in tensors.items() if _of_trunk(name)}
+    detector = any(name.startswith("backbone.features.") for name in tensors)
+    errors: list[Mismatch] = []
+    for name, spec in _candidates(detector):
+        try:
+            weights = numbered.to_ours(spec, inside)
+        except Mismatch as e:
+            errors.append(e)
+            continue
+        chosen = Candidate(library="torchvision", name=f"torchvision/{name}", spec=spec)
+        rest = sorted({_part(n) for n in tensors if not _of_trunk(n)})
+        return Fit(chosen=chosen, weights=weights), (f"heads: {', '.join(rest)}",) if rest else ()
+    raise min(errors, key=lambda e: len(e.differences)) if errors else WeightsError("no trunk")
+
+
+def _of_trunk(name: str) -> bool:
+    return name.startswith(PREFIX) and not name.startswith("backbone.extra")
+
+
+def _plain(name: str) -> str:
+    """`backbone.4.block...` and `backbone.features.0.4.block...` as `features....`."""
+    rest = name.removeprefix(PREFIX)
+    return rest if rest.startswith("features.") else f"features.{rest}"
+
+
+def _part(name: str) -> str:
+    return ".".join(name.split(".")[:2]) if name.startswith(PREFIX) else name.split(".")[0]
+
+
+def _candidates(detector: bool) -> Iterator[tuple[str, NetSpec]]:
+    for name in NAMES:
+        for reduced in (False, True) if "v3" in name else (False,):
+            options = {"reduced_tail": True} if reduced else {}
+            spec = replace(resolve(f"torchvision/{name}", **options), heads=())
+            label = f"{name}, reduced tail" if reduced else name
+            yield label, spec if detector else dilated(spec)
+
+
+def dilated(spec: NetSpec) -> NetSpec:
+    """The last stage at stride 16: torchvision gives its strided block the dilation as well."""
+    stride, blocks = spec.stem.stride, []
+    for block in spec.blocks:
+        stride *= block.stride
+        if stride == LAST_STRIDE and isinstance(block, InvertedResidual):
+            block = replace(block, depthwise=replace(block.depthwise, stride=1, dilation=2))
+        blocks.append(block)
+    return replace(spec, blocks=tuple(blocks))
