@@ -72,12 +72,14 @@ class Wishes:
     scaling     a name of SCALINGS
     resolution  (h, w) of the input
     labels      names of the outputs in order
+    bgr         the network was trained on blue, green, red; its first weights are turned
     """
 
     model: str | None = None
     scaling: str | None = None
     resolution: tuple[int, int] | None = None
     labels: tuple[str, ...] | None = None
+    bgr: bool = False
 
     def __post_init__(self) -> None:
         if self.scaling is not None and self.scaling not in SCALINGS:
@@ -102,6 +104,10 @@ def finished(
     `labels` are those of the file; without any, outputs are numbered. Raises WeightsError.
     """
     weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+    if wishes.bgr:
+        weights["stem.conv.weight"] = weights["stem.conv.weight"].flip(1)
+        turned = "turned from blue, green, red in the first weights"
+        found = replace(found, facts={**found.facts, "channels": turned})
     if problems := mismatches(spec, weights):
         raise WeightsError(f"weights do not fit {spec.name}: {'; '.join(problems[:5])}")
     network = Network(spec)

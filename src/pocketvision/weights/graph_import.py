@@ -41,6 +41,7 @@ def imported(
     labels: tuple[str, ...] | None = None,
 ) -> Imported:
     """The bundle of a graph. Raises WeightsError where not even one block of ours is found."""
+    gates = _gates(graph)
     graph = joined(graph)
     reading = read(graph)
     if not reading.blocks:
@@ -53,7 +54,7 @@ def imported(
     found = Found(
         source=habits.source,
         model=_model_text(spec, name),
-        facts=_facts(graph, reading),
+        facts=_facts(graph, reading) | gates | _ending(reading),
         assumed=assumed,
         left_out=_left_out(reading),
     )
@@ -96,6 +97,20 @@ def _facts(graph: Graph, reading: Reading) -> dict[str, str]:
                 kinds[f"{scheme} per {'tensor' if axis is None else 'channel'}"] = True
     grids = f", grids of {len(reading.edges)} edges kept" if graph.grids else ""
     return {"weights": f"{', '.join(kinds) or 'whole numbers'}, made real{grids}"}
+
+
+def _ending(reading: Reading) -> dict[str, str]:
+    """What stands behind our outputs in the file."""
+    return {"ending": "softmax; outputs here are logits"} if reading.softmax else {}
+
+
+def _gates(graph: Graph) -> dict[str, str]:
+    """A hard-sigmoid of another slope is ours on weights as much steeper; say so."""
+    slopes = {n.value for n in graph.nodes if n.act == "hard_sigmoid" and n.value is not None}
+    if not slopes:
+        return {}
+    shown = ", ".join(f"{s:g}" for s in sorted(float(str(s)) for s in slopes))
+    return {"gates": f"hard-sigmoid of slope {shown}, written into the weights before it"}
 
 
 def _left_out(reading: Reading) -> tuple[str, ...]:

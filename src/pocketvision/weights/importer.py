@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pocketvision.errors import WeightsError
 from pocketvision.weights import (
@@ -17,6 +18,7 @@ from pocketvision.weights import (
     torch_file,
 )
 from pocketvision.weights.found import Imported, Wishes
+from pocketvision.weights.sources import Source, by_sha256
 
 MAX_BYTES = 2 << 30
 KINDS = ".pth .pt .bin .safetensors .h5 .keras .tflite .onnx, or a TensorFlow.js model.json"
@@ -30,7 +32,10 @@ def import_file(path: str | Path, wishes: Wishes | None = None) -> Imported:
     """
     file, wishes = Path(path), wishes or Wishes()
     try:
-        made = _reader(file)(file, wishes)
+        reader = _reader(file)
+        digest = _digest(file)
+        known = by_sha256(digest)
+        made = reader(file, _informed(wishes, known))
     except WeightsError as e:
         e.args = (f"{file}: {e}",)
         raise
@@ -38,15 +43,34 @@ def import_file(path: str | Path, wishes: Wishes | None = None) -> Imported:
         raise WeightsError(f"cannot read {file}: {e.strerror or e}") from None
     except MemoryError:
         raise WeightsError(f"{file}: it claims more than fits into memory") from None
-    return _with_origin(made, file)
+    return _with_origin(made, file, digest, known)
 
 
-def _with_origin(made: Imported, file: Path) -> Imported:
-    """The manifest says which bytes the bundle was made of."""
+def _digest(file: Path) -> str:
+    """sha256 of the file, or of a folder's model.json."""
     main = file / "model.json" if file.is_dir() else file
     with main.open("rb") as f:
-        digest = hashlib.file_digest(f, "sha256").hexdigest()
-    origin = {"file": main.name, "sha256": digest}
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _informed(wishes: Wishes, known: Source | None) -> Wishes:
+    """What the person left open, filled in for a file of the table of public weights."""
+    if known is None:
+        return wishes
+    return replace(
+        wishes,
+        scaling=wishes.scaling or known.scaling,
+        resolution=wishes.resolution or known.resolution,
+        labels=wishes.labels or known.labels,
+        bgr=wishes.bgr or known.bgr,
+    )
+
+
+def _with_origin(made: Imported, file: Path, digest: str, known: Source | None) -> Imported:
+    """The manifest says which bytes the bundle was made of, and what is known of them."""
+    origin: dict[str, Any] = {"file": file.name, "sha256": digest}
+    if known is not None:
+        origin |= {"name": known.name, "url": known.url, "licence": known.licence}
     manifest = {**made.bundle.manifest, "origin": origin}
     return replace(made, bundle=replace(made.bundle, manifest=manifest))
 

@@ -110,20 +110,29 @@ def _signatures(
 def _unequal(
     mine: list[tuple[str, Signature]], theirs: list[tuple[str, Signature]]
 ) -> list[str]:
-    """Lines for two stretches that differ: alike modules by shape, the rest one-sided."""
-    alike = len(mine) == len(theirs) and all(
-        [leaf for leaf, _ in a] == [leaf for leaf, _ in b]
-        for (_, a), (_, b) in zip(mine, theirs, strict=True)
-    )
-    if alike:
-        return [
-            f"shape {p}.{leaf} {a} does not fit {q}.{leaf} {b}"
-            for (p, rows), (q, others) in zip(mine, theirs, strict=True)
-            for (leaf, a), (_, b) in zip(rows, others, strict=True)
-            if a != b
-        ]
+    """Lines for two stretches that differ: leaf by leaf where their modules pair, or one-sided."""
+    if len(mine) == len(theirs) and all(map(_pair, mine, theirs)):
+        return [line for a, b in zip(mine, theirs, strict=True) for line in _leaves(*a, *b)]
     missing = [f"missing {p}.{leaf} {a}" for p, rows in mine for leaf, a in rows]
     return missing + [f"unexpected {q}.{leaf} {b}" for q, rows in theirs for leaf, b in rows]
+
+
+def _pair(mine: tuple[str, Signature], theirs: tuple[str, Signature]) -> bool:
+    """True where two modules are of one kind: a tensor in common, or the same names."""
+    names = [leaf for leaf, _ in mine[1]] == [leaf for leaf, _ in theirs[1]]
+    return names or bool(set(mine[1]) & set(theirs[1]))
+
+
+def _leaves(p: str, rows: Signature, q: str, others: Signature) -> list[str]:
+    """Lines for two modules of one kind."""
+    a, b = dict(rows), dict(others)
+    shapes = [
+        f"shape {p}.{leaf} {a[leaf]} does not fit {q}.{leaf} {b[leaf]}"
+        for leaf in a
+        if leaf in b and a[leaf] != b[leaf]
+    ]
+    missing = [f"missing {p}.{leaf} {a[leaf]}, as {q}.{leaf}" for leaf in a if leaf not in b]
+    return missing + [f"unexpected {q}.{leaf} {b[leaf]}" for leaf in b if leaf not in a] + shapes
 
 
 def _shaped(

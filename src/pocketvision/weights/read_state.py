@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from pocketvision.errors import WeightsError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
 from pocketvision.weights import tables, torchvision
@@ -25,22 +26,53 @@ def read(tensors: Mapping[str, Tensor], path: Path, wishes: Wishes) -> Imported:
     if torchvision.is_task(tensors):
         fit, left_out = torchvision.trunk(tensors)
         return bundled(fit, wishes, left_out=left_out)
-    if wishes.model is not None:
-        return bundled(tables.named(tensors, wishes.model), wishes)
-    return bundled(tables.recognised(tensors, hint=hint(path)), wishes)
+    near = beside(path)
+    fit = (
+        tables.named(tensors, wishes.model)
+        if wishes.model is not None
+        else tables.recognised(tensors, hint=near.hint)
+    )
+    return bundled(fit, wishes, recipe=near.recipe)
 
 
-def hint(path: Path) -> str:
-    """What the file's name, its folder's, and a config.json beside it say of the network."""
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside a file: words for the network's name, and timm's own preprocessing."""
+
+    hint: str
+    recipe: Mapping[str, Any]
+
+
+def beside(path: Path) -> Beside:
+    """The file's name, its folder's, and the config.json that hubs keep beside the weights."""
     config, words = path.parent / "config.json", f"{path.parent.name} {path.stem}"
     try:
-        if config.is_file() and config.stat().st_size <= MAX_CONFIG_BYTES:
-            row = json.loads(config.read_bytes())
-            architecture = row.get("architecture") if isinstance(row, dict) else None
-            return architecture if isinstance(architecture, str) else words
+        small = config.is_file() and config.stat().st_size <= MAX_CONFIG_BYTES
+        row = json.loads(config.read_bytes()) if small else {}
     except (OSError, ValueError, RecursionError):
-        pass
-    return words
+        row = {}
+    if not isinstance(row, dict):
+        return Beside(words, {})
+    architecture, recipe = row.get("architecture"), row.get("pretrained_cfg")
+    hint = architecture if isinstance(architecture, str) else words
+    return Beside(hint, recipe if isinstance(recipe, dict) else {})
+
+
+def with_recipe(p: Preprocess, recipe: Mapping[str, Any], wishes: Wishes) -> Preprocess:
+    """The contract with what timm's `pretrained_cfg` says, where it can be read."""
+    changes: dict[str, Any] = {}
+    for ours, theirs in (("mean", "mean"), ("std", "std")):
+        values = recipe.get(theirs)
+        if isinstance(values, list) and len(values) == p.channels and wishes.scaling is None:
+            changes[ours] = tuple(values)
+    if recipe.get("interpolation") in ("bilinear", "bicubic"):
+        changes["interpolation"] = recipe["interpolation"]
+    if isinstance(recipe.get("crop_pct"), int | float):
+        changes["crop_fraction"] = float(recipe["crop_pct"])
+    try:
+        return replace(p, **changes)
+    except UsageError:  # what is beside a file is a help, no part of it
+        return p
 
 
 def bundled(
@@ -52,6 +84,7 @@ def bundled(
     assumed: tuple[str, ...] = (),
     left_out: tuple[str, ...] = (),
     labels: tuple[str, ...] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> Imported:
     """A bundle of a fit; `spec` replaces the fit's own where the file knows better."""
     chosen, library = fit.chosen, LIBRARIES[fit.chosen.library]
@@ -66,6 +99,7 @@ def bundled(
         left_out=left_out,
     )
     preprocess = _preprocess(spec, library.scaling, library.interpolation, wishes)
+    preprocess = with_recipe(preprocess, recipe or {}, wishes)
     return finished(
         spec, fit.weights, found=found, preprocess=preprocess, wishes=wishes, labels=labels
     )
@@ -84,8 +118,11 @@ def _open_questions(fit: Fit) -> tuple[str, ...]:
 def _preprocess(
     spec: NetSpec, scaling: str, interpolation: str, wishes: Wishes
 ) -> Preprocess:
-    # Ports of TensorFlow's weights keep its scaling.
-    ported = spec.numerics.name == "tf"
+    # Ports of TensorFlow's weights keep its scaling; timm trained its MobileNetV1 with it too.
+    ported = spec.numerics.name == "tf" or (spec.numerics.name, spec.name) == (
+        "timm",
+        "mobilenet_v1",
+    )
     if spec.in_channels not in (1, 3):
         raise WeightsError(
             f"the network takes {spec.in_channels} channels; images here have 1 or 3"
