@@ -1,5 +1,7 @@
 """The arithmetic on the spec equals what the built network really does, layer by layer."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -49,12 +51,17 @@ def check(spec):
         assert row_params == sum(v for n, v in params.items() if n.startswith(f"{address}."))
 
 
+# The parts of a mixed convolution share one norm; an input or edge of a cell holds several layers.
+TOGETHER = re.compile(r"(.*)\.parts\.\d+|(.*\.(?:older|newer|ops\.\d+\.\d+))\..*")
+
+
 def by_layer(total) -> dict[str, tuple[int, int]]:
-    """(MACs, parameters) by layer; the parts of a mixed convolution share one norm, so one entry."""
+    """(MACs, parameters) by layer, or by what holds one norm for several."""
     found: dict[str, tuple[int, int]] = {}
     for row in total.rows:
         if row.macs:
-            address = row.address.split(".parts.")[0]
+            whole = TOGETHER.fullmatch(row.address)
+            address = (whole[1] or whole[2]) if whole else row.address
             a, b = found.get(address, (0, 0))
             found[address] = a + row.macs, b + row.params
     return found

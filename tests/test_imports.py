@@ -21,15 +21,29 @@ STEPS = (
     ("analysis", "data"),
     ("weights",),
     ("bundle",),
-    ("preprocess", "decode", "resize", "labels"),
-    ("bench.clock", "bench.host", "bench.memory"),
+    ("preprocess", "labels"),
+    ("bench.clock", "bench.host"),
     ("model",),
     ("nn", "zoo", "cost"),
-    ("cost_walk", "files", "spec_json"),
-    ("spec",),
+    ("spec", "files"),
     ("errors",),
 )
 RANK = {room: len(STEPS) - i for i, step in enumerate(STEPS) for room in step}
+# Rooms of several files beside each other.
+PART_OF = {
+    "decode": "preprocess",
+    "jpeg": "preprocess",
+    "quiet": "preprocess",
+    "resize": "preprocess",
+    "cost_steps": "cost",
+    "cost_walk": "cost",
+    "spec_blocks": "spec",
+    "spec_branches": "spec",
+    "spec_cell": "spec",
+    "spec_json": "spec",
+    "spec_layers": "spec",
+    "spec_steps": "spec",
+}
 LIGHT = ("spec", "spec_json", "cost", "zoo", "errors")
 
 
@@ -37,7 +51,7 @@ def room_of(module: str) -> str:
     """The room of a dotted module below the package: bench is three rooms, the rest one each."""
     pieces = module.split(".")
     two = ".".join(pieces[:2])
-    return two if two in RANK else pieces[0]
+    return two if two in RANK else PART_OF.get(pieces[0], pieces[0])
 
 
 def imported_rooms(source: str) -> set[str]:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvision.errors import LabelError
-from pocketvision.labels import Labels, dumps, loads, match
+from pocketvision.labels import Labels, dumps, loads
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=8, unique=True), st.data())
@@ -46,10 +46,3 @@ def test_labels_that_do_not_fit(fields, words):
 
 def test_hidden_outputs():
     assert Labels(names=("bg", "a", "void"), background=0, ignore=(2,)).hidden == (0, 2)
-
-
-def test_classes_are_matched_by_name():
-    labels = Labels(names=("cat", "dog", "cow"))
-    assert match(("dog", "cat"), labels) == (1, 0)
-    with pytest.raises(LabelError, match=r"no class 'dg'.*do not use: 'dog', 'cow'"):
-        match(("cat", "dg"), labels)

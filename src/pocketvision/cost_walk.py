@@ -63,18 +63,20 @@ class Walk:
         self.padding = padding
         self.rows: list[Row] = []
         self.live: dict[str, Size] = {}
+        self.total = 0  # elements of all that is alive
         self.peak, self.peak_address = 0, ""
 
     def make(self, name: str, size: Size, *, at: str) -> None:
         """A tensor comes into being while operation `at` runs."""
         self.live[name] = size
-        total = sum(c * h * w for c, h, w in self.live.values())
-        if total > self.peak:
-            self.peak, self.peak_address = total, at
+        self.total += size[0] * size[1] * size[2]
+        if self.total > self.peak:
+            self.peak, self.peak_address = self.total, at
 
     def drop(self, name: str) -> None:
         """Nothing reads this tensor any more."""
-        del self.live[name]
+        c, h, w = self.live.pop(name)
+        self.total -= c * h * w
 
     def rename(self, old: str, new: str) -> None:
         """An operation in place: the same memory under the name of its result."""

@@ -9,7 +9,8 @@ Alpha     composited on white; a palette or colour-key transparency is an alpha.
 Colour    grey is copied to three channels; CMYK is multiplied out without an ink profile;
           embedded colour profiles are not applied.
 Refused   floating point, 32-bit and signed pixels (no stated white), Lab, run-length BMP (its
-          decoder accepts damage silently), and anything damaged, cut off or of another kind.
+          decoder accepts damage silently), a first frame that covers a part of the picture, and
+          anything damaged, cut off or of another kind.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def decode(source: Path | str | bytes, *, scale_hint: tuple[int, int] | None = N
     `scale_hint` (h, w) lets a JPEG decode at 1/2, 1/4 or 1/8 while the upright picture stays at
     least that large; it changes values. Raises ImageError.
     """
-    name = "(bytes in memory)" if isinstance(source, bytes) else str(source)
+    name = "(bytes in memory)" if isinstance(source, bytes) else printable(str(source))
     try:
         data = source if isinstance(source, bytes) else read_bytes(Path(source))
         pixels = _pixels(data, scale_hint)
@@ -67,6 +68,11 @@ def decode(source: Path | str | bytes, *, scale_hint: tuple[int, int] | None = N
         words = " ".join(str(e).split())
         raise ImageError(name, f"cannot be decoded ({words[:100] or type(e).__name__})") from None
     return pixels
+
+
+def printable(name: str) -> str:
+    """The name with control characters and bytes that are no text written as escapes."""
+    return re.sub("[\0-\x1f\x7f\ud800-\udfff]", lambda m: f"\\x{ord(m[0]) & 0xFF:02x}", name)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -174,6 +180,8 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     slow = image.tile and image.tile[0][0] in ("ppm", "ppm_plain")
     if slow and image.height * image.width > MAX_SLOW_PIXELS:
         raise ImageError("", f"plain or deep PNM of over {MAX_SLOW_PIXELS} pixels")
+    if image.format == "GIF" and image.tile and image.tile[0][1] != (0, 0, *image.size):
+        raise ImageError("", "its first frame does not cover the picture")
     if image.tile and image.tile[0][0] == "bmp_rle":
         raise ImageError("", "run-length BMP: save it as PNG")
     return image

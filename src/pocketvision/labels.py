@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,24 +68,3 @@ def _from_row(name: str, row: Any) -> Labels:
     return Labels(
         names=tuple(row["names"]), background=row["background"], ignore=tuple(row["ignore"])
     )
-
-
-def match(classes: Sequence[str], labels: Labels) -> tuple[int, ...]:
-    """For each class of a data set, its index among the model's labels: by name, never by place.
-
-    Raises LabelError with the difference when the model does not know a class.
-    """
-    place = {name: i for i, name in enumerate(labels.names)}
-    unknown = [c for c in classes if c not in place]
-    if unknown:
-        unused = [n for n in labels.names if n not in set(classes)]
-        raise LabelError(
-            f"the model knows no class {_some(unknown)}; its classes that the data do not use: "
-            f"{_some(unused)}. Rename the data's classes, or use a model trained on them"
-        )
-    return tuple(place[c] for c in classes)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (", ".join(repr(n) for n in names[:5]) or "none") + more

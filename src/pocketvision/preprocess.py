@@ -23,6 +23,9 @@ from pocketvision.resize import INTERPOLATIONS, PLACEMENTS, Placement, resized
 FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# The same for one channel: the mean by the weights of grey, the mean of the three deviations.
+GREY_MEAN = (0.459,)
+GREY_STD = (0.226,)
 # ITU-R BT.601 in 16-bit fixed point; the three sum to 2^16, so grey stays the grey it was.
 GREY_WEIGHTS = (19595, 38470, 7471)
 MAX_SIDE = 8192

@@ -103,7 +103,7 @@ class SplitUnit(Branching):
             main = chained(rows)
         else:
             aside = [step("aside", Slice(0, half), INPUT)]
-            main = [step("half", Slice(half, full), INPUT), *chained(rows, start="half")]
+            main = [step("worked", Slice(half, full), INPUT), *chained(rows, start="worked")]
         joined = step("joined", Concat(), aside[-1].name, "project")
         return (*aside, *main, joined, step("shuffled", Shuffle(2), "joined"))
 

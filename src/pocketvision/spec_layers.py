@@ -28,7 +28,7 @@ def check(ok: bool, message: str) -> None:
 def positive(owner: object, **values: int) -> None:
     """Raise SpecError naming the field of `owner` that is no whole number from 1."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if type(value) is not int or value < 1:  # a bool is an int by isinstance
             raise SpecError(f"{type(owner).__name__}.{name} must be an integer >= 1, got {value!r}")
 
 
@@ -74,8 +74,8 @@ class Conv:
             raise SpecError(f"Conv.groups must divide c_in and c_out, got {self}")
         if self.rank is not None:
             positive(self, rank=self.rank)
-            plain = self.kernel == 1 and self.groups == 1
-            check(plain, f"Conv.rank factors only a plain 1x1 convolution, got {self}")
+            if self.kernel != 1 or self.groups != 1:
+                raise SpecError(f"Conv.rank factors only a plain 1x1 convolution, got {self}")
 
     @property
     def depthwise(self) -> bool:
@@ -206,6 +206,10 @@ class Pool:
     def __post_init__(self) -> None:
         positive(self, channels=self.channels, kernel=self.kernel, stride=self.stride)
         one_of(self, "op", self.op, POOLS)
+        if self.kernel < self.stride:
+            raise SpecError(
+                f"Pool.kernel={self.kernel} is below its stride {self.stride}: pixels would be lost"
+            )
 
     @property
     def c_in(self) -> int:

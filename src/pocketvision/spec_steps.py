@@ -8,8 +8,7 @@ last step is its output.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pocketvision.errors import SpecError
 from pocketvision.spec_blocks import check_one_input
@@ -18,20 +17,17 @@ from pocketvision.spec_layers import Layer
 INPUT = "x"
 
 
-@dataclass(frozen=True, slots=True)
-class Add:
+class Add(NamedTuple):
     """The sum of two equal maps, then an activation."""
 
     act: str = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Concat:
+class Concat(NamedTuple):
     """Maps of one size joined along the channels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shuffle:
+class Shuffle(NamedTuple):
     """Channels cut into `groups` runs and dealt out in turn: the first of each, the second, ...
 
     Source: ShuffleNet, arXiv:1707.01083, figure 1.
@@ -40,24 +36,21 @@ class Shuffle:
     groups: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """Channels `start` up to `stop`; no copy."""
 
     start: int
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Enlarge:
+class Enlarge(NamedTuple):
     """The first map at the size of the second, by the nearest pixel."""
 
 
 Join = Add | Concat | Shuffle | Slice | Enlarge
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One operation of a block: its name (and that of its result), and what it reads."""
 
     name: str

@@ -155,6 +155,10 @@ def test_warm_up_ends_when_windows_agree_and_is_bounded():
         {"a": restless.candidate("a", [1, 2, 4, 8, 16, 32])}, warmup=12, rounds=2, clock=restless
     )
     assert (never.warmup_rounds, never.stable) == (12, False)
+    crawling = Fake()
+    slow = crawling.candidate("a", [4000, 6000])
+    late = interleaved({"a": slow}, warmup=12, rounds=1, clock=crawling)
+    assert (late.warmup_rounds, late.stable) == (2, False)  # 10 seconds are over
 
 
 def test_seconds_are_a_budget_with_a_least_number_of_rounds():

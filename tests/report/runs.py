@@ -108,8 +108,10 @@ def _write_objects(folder, names, counts):
     objects = {
         "summary.json": summary(names, n, right),
         "config.json": config(),
+        "setup.json": {"format": 1, "data": "photos/", "resize": "crop", "spec": {"name": "x"}},
         "env.json": environment(),
         "exports.json": exports(right / n),
+        "bench.json": bench(),
     }
     for file, value in objects.items():
         (folder / file).write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
@@ -147,10 +149,18 @@ def environment():
 
 def exports(accuracy):
     rows = [
-        ("torch", "bundle", 6_140_000, 21.4, 23.0, None, None),
-        ("onnxruntime", "onnx", 6_110_000, 5.23, 5.91, 3.1e-6, 1.0),
-        ("openvino", "openvino", 3_080_000, 4.87, 5.02, 0.021, 0.9966),
+        ("torch", None, "f32", None, None, None),
+        ("onnxruntime", "onnx", "f32", 6_110_000, 3.1e-6, 1.0),
+        ("openvino", "xml", "f16", 3_080_000, 0.021, 0.9966),
     ]
-    keys = ("name", "format", "size_bytes", "median_ms", "p95_ms", "max_abs", "top1_agreement")
-    same = {"accuracy": accuracy, "precision": "float32"}
-    return [{**dict(zip(keys, row, strict=True)), **same} for row in rows]
+    keys = ("name", "format", "precision", "size_bytes", "max_abs", "top1_agreement")
+    made = [{**dict(zip(keys, row, strict=True)), "accuracy": accuracy} for row in rows]
+    return {"format": 1, "rows": made}
+
+
+def bench():
+    rows = [("torch", 21.4, 23.0), ("onnxruntime", 5.23, 5.91), ("openvino f16", 4.87, 5.02)]
+    same = {"threads": 2, "batch": 1, "size_bytes": 6_110_000, "peak_bytes": 61_000_000}
+    made = [{"name": n, "median_ms": m, "p95_ms": p, "spread_ms": 0.1, **same} for n, m, p in rows]
+    host = {"cpu": {"model": "A Processor @ 2.0 GHz"}}
+    return {"format": 1, "host": host, "method": {"time": "interleaved"}, "rows": made}

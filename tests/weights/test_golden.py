@@ -18,9 +18,13 @@ from pocketvision.weights import numbered, timm
 from pocketvision.zoo.aliases import LIBRARIES
 from pocketvision.zoo.lookup import resolve
 
-FACTS = json.loads(
-    gzip.decompress((Path(__file__).parents[1] / "facts" / "golden.json.gz").read_bytes())
-)["networks"]
+
+def facts(name: str) -> dict:
+    """What a fact file holds."""
+    return json.loads(gzip.decompress((Path(__file__).parents[1] / "facts" / name).read_bytes()))
+
+
+FACTS = facts("golden.json.gz")["networks"]
 
 
 def filled(name: str, shape: list[int], role: str) -> torch.Tensor:
@@ -48,10 +52,8 @@ def spec_of(key: str):
     return resolve(f"{library}/{name}")
 
 
-@pytest.mark.parametrize("key", FACTS)
-def test_equals_reference(key):
-    fact = FACTS[key]
-    importer = timm if key.startswith("timm") else numbered
+def check(key: str, fact: dict, importer) -> None:
+    """Our network with the fact's weights, through `importer`, gives the fact's outputs."""
     spec = spec_of(key)
     net = Network(spec).double().eval()
     net.load_state_dict(importer.to_ours(spec, state_of(fact)))
@@ -63,6 +65,11 @@ def test_equals_reference(key):
     assert abs(np.abs(y).max() - fact["largest"]) <= bound
     assert np.abs(y[:, fact["columns"]] - np.array(fact["values"])).max() <= bound
     assert np.abs(y.sum(axis=1) - np.array(fact["sum"])).max() <= 1000 * bound
+
+
+@pytest.mark.parametrize("key", FACTS)
+def test_equals_reference(key):
+    check(key, FACTS[key], timm if key.startswith("timm") else numbered)
 
 
 @pytest.mark.parametrize("key", FACTS)

@@ -12,6 +12,11 @@ FOLDER = Path(__file__).parents[1] / "facts"
 COUNTED = json.loads((FOLDER / "counted.json").read_text())["rows"]
 PUBLISHED = json.loads((FOLDER / "published.json").read_text())
 DISAGREEMENTS = json.loads((FOLDER / "disagreements.json").read_text())["rows"]
+NEIGHBOURS = json.loads((FOLDER / "neighbours.json").read_text())
+COUNTED += NEIGHBOURS["counted"]
+PUBLISHED["sources"] |= NEIGHBOURS["sources"]
+PUBLISHED["rows"] += NEIGHBOURS["published"]
+DISAGREEMENTS += NEIGHBOURS["disagreements"]
 
 
 def spec_of(row: dict) -> NetSpec:
@@ -47,7 +52,8 @@ EDITS = {"hidden_1280": hidden_1280, "dense": dense, "shallow": shallow}
 def figures(row: dict, **more) -> dict[str, float]:
     """What the source of a published row would print for its network, in millions, unrounded."""
     options = {**row["options"], **more.get("options", {})}
-    spec = spec_of({**row, "options": options})
+    resolution = more.get("resolution", row["resolution"])
+    spec = spec_of({**row, "options": options, "resolution": resolution})
     edit = more.get("edit", row.get("edit"))
     total = cost(EDITS[edit](spec) if edit else spec)
     source = PUBLISHED["sources"][row["source"]]

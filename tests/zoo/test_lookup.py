@@ -11,13 +11,23 @@ from pocketvision.zoo.lookup import options_of, resolve, target
 from pocketvision.zoo.numerics import NUMERICS
 from pocketvision.zoo.papers import PAPERS, family, paper
 
+# Sides that the papers use where it is not 224.
+SIDES = {
+    **dict(zip([f"efficientnet_b{i}" for i in range(1, 8)], (240, 260, 300, 380, 456, 528, 600),
+               strict=True)),
+    **dict(zip([f"efficientnet_lite{i}" for i in range(1, 5)], (240, 260, 280, 300), strict=True)),
+    "xception": 299,
+    "xception41": 299,
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_by_its_name(name):
     assert MODELS[name].__name__ == name
     spec = resolve(name)
     assert spec.name == name
-    assert spec.resolution == (224, 224)
+    side = SIDES.get(name, 224)
+    assert spec.resolution == (side, side)
     assert spec.numerics.name == "torch"
     assert (spec.numerics.padding, spec.numerics.bn_epsilon) == ("symmetric", 1e-5)
     assert family(name) in PAPERS
@@ -42,7 +52,12 @@ def test_every_alias(name):
 
 def test_a_name_of_both_is_the_same_network():
     both = [name for name in ALIASES if name in MODELS]
-    assert both == ["mixnet_s", "mixnet_m", "mixnet_l", "mixnet_xl"]
+    sizes = [
+        *(f"efficientnet_b{i}" for i in range(8)),
+        *(f"efficientnet_lite{i}" for i in range(5)),
+    ]
+    others = ["xception41", "resnet18", "resnet50", "mnasnet_small"]
+    assert set(both) == {"mixnet_s", "mixnet_m", "mixnet_l", "mixnet_xl", *sizes, *others}
     for name in both:
         ours, theirs = resolve(name), resolve(f"timm/{name}")
         assert (ours.blocks, ours.heads) == (theirs.blocks, theirs.heads)

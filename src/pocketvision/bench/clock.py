@@ -22,6 +22,7 @@ Candidate = Callable[[], object]
 # Two neighbouring windows of this many calls must agree for a candidate to count as warm.
 WINDOW = 3
 STABLE_WITHIN = 0.05
+WARMUP_SECONDS = 10.0  # on a crowded machine no window is stable, and waiting does not help
 LEAST_ROUNDS = 6  # with fewer pairs no 95% interval for a median exists
 METHOD = (
     "warm-up until two windows of 3 agree to 5%; one call of each candidate a round, order balanced"
@@ -181,9 +182,9 @@ def interleaved(
 ) -> Timings:
     """Times of all candidates over the same rounds.
 
-    Warm-up takes at most `warmup` rounds. With `seconds`, rounds go on for that long (at least
-    `LEAST_ROUNDS`) and `rounds` is not read. `on_progress` gets the share done, between rounds;
-    `clock` gives nanoseconds. Raises UsageError.
+    Warm-up takes at most `warmup` rounds and `WARMUP_SECONDS`. With `seconds`, rounds go on for
+    that long (at least `LEAST_ROUNDS`) and `rounds` is not read. `on_progress` gets the share done,
+    between rounds; `clock` gives nanoseconds. Raises UsageError.
     """
     _check(candidates, warmup, rounds, seconds)
     started = clock()
@@ -243,10 +244,12 @@ def _warm_up(
     candidates: Mapping[str, Candidate], most: int, clock: Callable[[], int]
 ) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in candidates}
+    started = clock()
     for number in range(most):
         for name, t in _round(candidates, number, clock).items():
             times[name].append(t)
-        if all(_stable(t) for t in times.values()):
+        late = (clock() - started) / 1e9 >= WARMUP_SECONDS
+        if late or all(_stable(t) for t in times.values()):
             break
     return times
 

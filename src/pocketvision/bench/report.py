@@ -40,14 +40,16 @@ def as_json(rows: Sequence[Row], **beside: object) -> str:
 
 
 def shown(value: object) -> str:
-    """One cell: four significant digits for a float, yes or no for a bool, `-` for None."""
+    """One cell: four significant digits for a float, thousands set apart in a whole number, yes or
+    no for a bool, `-` for None.
+    """
     if value is None:
         return ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return _number(value)
-    return str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _number(value: float) -> str:

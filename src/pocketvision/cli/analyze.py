@@ -25,6 +25,7 @@ def analyze(
     /,
     *,
     options: Model = DEFAULTS,
+    classes: int | None = None,
     kernel: int = 3,
     m: int = 512,
     n: int = 512,
@@ -39,6 +40,8 @@ def analyze(
     ----------
     model: str
         A name from `pocketvision list`, an alias, or a bundle folder.
+    classes: int
+        Number of outputs.
     kernel: int
         Worked example: kernel (the paper's: 3).
     m: int
@@ -52,7 +55,7 @@ def analyze(
     rho: float
         Worked example: resolution multiplier (0.714, that is 160 for 224).
     """
-    out, spec = Output(json=json), spec_of(model, options)
+    out, spec = Output(json=json), spec_of(model, options, classes=classes)
     total = cost(spec)
     shares = distribution(total)
     shape = formulas.Shape(kernel=kernel, c_in=m, c_out=n, side=side)

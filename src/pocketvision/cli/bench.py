@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from pocketvision.cli.options import Json
 from pocketvision.cli.out import Output
+from pocketvision.cli.records import note_bench
 from pocketvision.errors import UsageError
+
+if TYPE_CHECKING:
+    from pocketvision.export.measure import Measurement
+    from pocketvision.export.open import Opened
 
 Memory = Annotated[bool, Parameter(negative="--no-memory")]
 COLUMNS = (
@@ -63,8 +69,7 @@ def bench(
         raise UsageError(f"--threads must be 1 or more, got {threads}")
     out = Output(json=json)
     opened = measure.candidates(list(models), threads=threads or usable_cores())
-    out.say(f"timing {', '.join(opened)} ...")
-    found = measure.measure(opened, batch=batch, rounds=rounds, seconds=seconds, with_memory=memory)
+    found = _measured(out, opened, batch=batch, rounds=rounds, seconds=seconds, with_memory=memory)
     out.say()
     out.table([_shown(row) for row in found.rows])
     out.say()
@@ -76,8 +81,29 @@ def bench(
         f"\non {cpu['model']}, {cpu['usable_cores']} cores, load {os.getloadavg()[0]:.1f}; "
         f"{found.method['time']}"
     )
-    out.result({"format": 1, "host": found.host, "method": found.method, "rows": found.rows})
+    if found.busy:
+        out.say("the machine was busy before: measure again when it is quiet, or trust ratios only")
+    measured = {"format": 1, "host": found.host, "method": found.method, "rows": found.rows}
+    note_bench(models, measured)
+    out.result(measured)
     out.next("pocketvision", "eval", models[-1], "DATA")
+
+
+def _measured(out: Output, opened: Mapping[str, Opened], **how: Any) -> Measurement:
+    """The measurement, with a bar that fills over the timing and then over the memory."""
+    from pocketvision.export import measure
+
+    out.say(f"timing {', '.join(opened)} ...")
+    with out.progress("measuring", 100, line=False) as advance:
+        shown = 0
+
+        def tell(step: str, share: float) -> None:
+            nonlocal shown
+            now = int(80 * share) if step == "timing" else 80 + int(20 * share)
+            advance(max(now - shown, 0))
+            shown = max(now, shown)
+
+        return measure.measure(opened, on_progress=tell, **how)
 
 
 def _shown(row: dict[str, object]) -> dict[str, object]:

@@ -6,20 +6,31 @@ from collections.abc import Callable
 
 from pocketvision.cli.analyze import analyze
 from pocketvision.cli.bench import bench
+from pocketvision.cli.data import check
 from pocketvision.cli.doctor import doctor
+from pocketvision.cli.eval import evaluate
 from pocketvision.cli.export import export
 from pocketvision.cli.list import list_models
+from pocketvision.cli.predict import predict
+from pocketvision.cli.report import report
 from pocketvision.cli.show import show
+from pocketvision.cli.train import train
 
 COMMANDS: dict[str, Callable[..., object]] = {
     "list": list_models,
     "show": show,
     "analyze": analyze,
+    "train": train,
+    "report": report,
+    "eval": evaluate,
+    "predict": predict,
     "export": export,
     "bench": bench,
     "doctor": doctor,
 }
-GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
+    "data": ("Look at data.", {"check": check})
+}
 # How the overview lists them: first look, then data, training, use, delivery.
 ORDER = (
     "list",

@@ -38,6 +38,8 @@ PARTS = (
 
 def doctor(*, json: Json = False) -> int:
     """Check the installation: packages, processor, folders. Exit code 1 where one is missing."""
+    from pocketvision.data.cache import cache_folder
+
     out = Output(json=json)
     machine = host(environment=os.environ)
     cpu = machine["cpu"]
@@ -48,7 +50,7 @@ def doctor(*, json: Json = False) -> int:
         f"{cpu['model']}, {usable_cores()} usable cores, flags {' '.join(cpu['flags']) or 'none'}\n"
     )
     out.table(rows)
-    folders = {"cache": cache_folder(), "runs": Path("runs")}
+    folders = {"cache": cache_folder(os.environ), "runs": Path("runs")}
     states = {name: _writable(path) for name, path in folders.items()}
     out.say()
     for name, path in folders.items():
@@ -60,12 +62,6 @@ def doctor(*, json: Json = False) -> int:
                 "folders": states})  # fmt: skip
     out.next("pocketvision", "train", "digits", "--time", "1m")
     return 0 if ok else 1
-
-
-def cache_folder() -> Path:
-    """Where decoded images are kept: POCKETVISION_CACHE, or ~/.cache/pocketvision."""
-    chosen = os.environ.get("POCKETVISION_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "pocketvision"
 
 
 def _row(part: Part) -> dict[str, object]:

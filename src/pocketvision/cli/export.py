@@ -9,11 +9,12 @@ from cyclopts import Parameter
 
 from pocketvision.cli.options import Json, Overwrite
 from pocketvision.cli.out import Output, mebibytes
+from pocketvision.cli.records import note_export
 from pocketvision.errors import UsageError
 
 if TYPE_CHECKING:
     from pocketvision.bundle import Bundle
-    from pocketvision.export.artifact import Check
+    from pocketvision.export.artifact import Artifact, Check
 
 
 def export(
@@ -23,7 +24,7 @@ def export(
     format: str = "onnx",
     output: Path | None = None,
     data: str | None = None,
-    images: Annotated[int, Parameter(name="--images")] = 200,
+    images: Annotated[int, Parameter(name="--images")] = 1000,
     precision: str = "f32",
     tolerance: float | None = None,
     overwrite: Overwrite = False,
@@ -67,7 +68,7 @@ def export(
     )
     p = made.parity
     out.say(
-        f"{made.model}: {mebibytes(made.size_bytes)} with its sidecars, in {made.seconds:.1f} s\n"
+        f"{made.model}: {mebibytes(made.size_bytes)}, in {made.seconds:.1f} s\n"
         f"proof on {p.n} images, {p.b} against {p.a}:\n"
         f"  largest difference {p.max_abs:.2g} ({p.max_rel:.2g} of the largest output), "
         f"mean {p.mean_abs:.2g}\n"
@@ -75,24 +76,40 @@ def export(
     )
     if p.metric_a is not None and p.metric_b is not None:
         out.say(f"  accuracy {p.metric_a:.2%} before, {p.metric_b:.2%} after")
+    note_export(made.path, _record(made))
     out.result({"path": made.path, "model": made.model, "size_bytes": made.size_bytes,
                 "seconds": made.seconds, "parity": p.row()})  # fmt: skip
     out.next("pocketvision", "bench", bundle, made.path)
 
 
+def _record(made: Artifact) -> dict[str, object]:
+    """The line of the run's exports.json; its name is the runtime's."""
+    p = made.parity
+    runtime, precision = p.b.rsplit(" ", 1)
+    return {
+        "name": runtime,
+        "format": made.model.suffix.removeprefix("."),
+        "precision": precision,
+        "size_bytes": made.size_bytes,
+        "accuracy": p.metric_b,
+        "max_abs": p.max_abs,
+        "max_rel": p.max_rel,
+        "top1_agreement": p.top1_agreement,
+        "n": p.n,
+    }
+
+
 def _check(data: str, bundle: Bundle, limit: int, tolerance: float | None) -> Check:
     """Validation images of a data set, spread over it, with their labels by the bundle's names."""
-    from pocketvision import labels
+    from pocketvision.data.dataset import relabeled
     from pocketvision.data.read import read
     from pocketvision.export.artifact import Check
 
-    dataset = read(data)
-    head = bundle.spec.heads[0][0]
-    place = labels.match(dataset.classes, bundle.labels[head])
-    samples = dataset.splits["val"]
+    names = bundle.labels[bundle.spec.heads[0][0]].names
+    samples = relabeled(read(data), names).splits["val"]
     chosen = samples[:: max(1, -(-len(samples) // limit))]
     return Check(
-        images=[s.pixels if s.path is None else s.path for s in chosen],
-        labels=[place[s.label] for s in chosen],
+        images=[p for s in chosen if (p := s.pixels if s.path is None else s.path) is not None],
+        labels=[s.label for s in chosen],
         tolerance=tolerance,
     )

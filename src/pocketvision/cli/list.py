@@ -7,6 +7,7 @@ from pocketvision.cli.out import Output
 from pocketvision.cost import cost
 from pocketvision.errors import UnknownName, closest
 from pocketvision.zoo import MODELS
+from pocketvision.zoo.papers import paper
 
 
 def list_models(pattern: str = "", /, *, aliases: bool = False, json: Json = False) -> None:
@@ -40,8 +41,13 @@ def _row(name: str) -> dict[str, object]:
     height, width = spec.resolution
     size = f"{height}x{width}"
     return {
-        "name": name, "params": total.params, "macs": total.macs, "resolution": size, "what": what
-    }  # fmt: skip
+        "name": name,
+        "params": total.params,
+        "macs": total.macs,
+        "resolution": size,
+        "paper": paper(name),
+        "what": what,
+    }
 
 
 def _aliases(pattern: str) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 
 from pocketvision import __version__
 from pocketvision.cli.commands import COMMANDS, GROUPS, ORDER
@@ -56,7 +56,6 @@ def app() -> App:
         help=HELP,
         version=__version__,
         help_on_error=False,
-        default_parameter=Parameter(negative=()),
         help_format="plaintext",
         result_action="return_value",
     )

@@ -13,6 +13,7 @@ from pocketvision import spec_json
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.spec import NetSpec
 
+Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON on stdout")]
 Overwrite = Annotated[
     bool, Parameter(name="--overwrite", negative="", help="replace an existing output")
@@ -30,19 +31,17 @@ class ModelOptions:
 
     width: float | None = opt(None, "width multiplier, e.g. 0.75")
     resolution: str | None = opt(None, "input size: 224, or HEIGHTxWIDTH such as 192x160")
-    classes: int | None = opt(None, "number of outputs")
     in_channels: int | None = opt(None, "channels of the image: 3 RGB, 1 grey")
     numerics: str | None = opt(
         None, "padding, epsilon and width rule: torch, tf, torchvision, keras"
     )
-    dropout: float | None = opt(None, "dropout before the last layer")
     minimalistic: bool | None = opt(None, "MobileNetV3 without gates, hard-swish and 5x5 kernels")
     identity: float | None = opt(None, "MobileNeXt: share of channels that the shortcut adds")
     depth: float | None = opt(None, "multiplier of the repeats, where the model has one")
 
-    def given(self) -> dict[str, Any]:
-        """The fields that were given, with the resolution as numbers."""
-        rows = {f.name: getattr(self, f.name) for f in fields(self)}
+    def given(self, **more: Any) -> dict[str, Any]:
+        """The fields that were given and `more`, without None, the resolution as numbers."""
+        rows = {f.name: getattr(self, f.name) for f in fields(self)} | more
         rows = {k: v for k, v in rows.items() if v is not None}
         if self.resolution is not None:
             rows["resolution"] = resolution(self.resolution)
@@ -61,18 +60,19 @@ def resolution(text: str) -> int | tuple[int, int]:
     return int(height) if width is None else (int(height), int(width))
 
 
-def spec_of(name: str, options: ModelOptions) -> NetSpec:
+def spec_of(name: str, options: ModelOptions, *, classes: int | None = None) -> NetSpec:
     """The spec of a zoo name, or of a bundle folder or spec file. Raises UnknownName, SpecError."""
     path = Path(name)
     if path.is_dir() or path.suffix == ".json":
-        return _spec_from_disk(path, options)
+        return _spec_from_disk(path, options.given(classes=classes))
     from pocketvision.zoo.lookup import resolve
 
-    return resolve(name, **options.given())
+    found: NetSpec = resolve(name, **options.given(classes=classes))
+    return found
 
 
-def _spec_from_disk(path: Path, options: ModelOptions) -> NetSpec:
-    if given := options.given():
+def _spec_from_disk(path: Path, given: dict[str, Any]) -> NetSpec:
+    if given:
         raise UsageError(f"--{next(iter(given))} cannot change a saved network; name a zoo model")
     file = path / "spec.json" if path.is_dir() else path
     try:

@@ -39,8 +39,10 @@ class Output:
         self.say(report.text(rows))
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal; elsewhere a line at the end. Yields `advance(count)`."""
+    def progress(
+        self, label: str, total: int, *, line: bool = True
+    ) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal; elsewhere a `line` at the end. Yields `advance(count)`."""
         if sys.stderr.isatty():
             yield from self._bar(label, total)
             return
@@ -51,9 +53,14 @@ class Output:
             done += count
 
         yield advance
-        print(f"{label}: {done} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+        if done and line:
+            print(
+                f"{label}: {done} in {time.monotonic() - started:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
 
-    def _bar(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def _bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         from rich.console import Console
         from rich.progress import (
             BarColumn,

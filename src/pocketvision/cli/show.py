@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from pocketvision.cli.options import Json, Model, ModelOptions, spec_of
+from pocketvision.cli.options import Flag, Json, Model, ModelOptions, spec_of
 from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cost import Cost, cost
 from pocketvision.spec import NetSpec
@@ -18,8 +18,9 @@ def show(
     /,
     *,
     options: Model = DEFAULTS,
-    layers: bool = False,
-    spec: bool = False,
+    classes: int | None = None,
+    layers: Flag = False,
+    spec: Flag = False,
     json: Json = False,
 ) -> None:
     """Show what a network is made of and what it costs.
@@ -28,12 +29,14 @@ def show(
     ----------
     model: str
         A name from `pocketvision list`, an alias of timm or torchvision, or a bundle folder.
+    classes: int
+        Number of outputs.
     layers: bool
         One row a layer instead of one a block.
     spec: bool
         Print the spec itself as JSON and nothing else.
     """
-    found = spec_of(model, options)
+    found = spec_of(model, options, classes=classes)
     if spec:
         from pocketvision import spec_json
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 from safetensors.torch import save as save_tensors
 
 from pocketvision import __version__, spec_json
@@ -119,7 +120,7 @@ def proven(bundle: Bundle, runtime: FileRuntime, *, check: Check) -> Parity:
 
     Raises ParityError over tolerance, with the figures and where to look.
     """
-    original, inside = torch_runtime.load(bundle, threads=runtime.threads), runtime.metadata
+    original, inside = torch_runtime.load(bundle, threads=torch.get_num_threads()), runtime.metadata
     _check_golden(bundle, original)
     if dict(inside.labels) != dict(bundle.labels):
         raise ParityError(f"{runtime.name}: the labels in the file are not those of the bundle")
@@ -190,7 +191,9 @@ def _where(
     if parity.input_max_abs == 0.0:
         draw = np.random.Generator(np.random.PCG64(0))
         x = draw.standard_normal((2, *original.input_shape))
-        own = compare(torch_runtime.load(bundle, precision="f64"), original, x).max_rel
+        own = compare(
+            torch_runtime.load(bundle, precision="f64", threads=original.threads), original, x
+        ).max_rel
         return (
             "both prepare the images equally, so the difference lies in the network: a lower "
             "precision, or an operator that this runtime computes differently (rounding alone "

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import PocketvisionError
+from pocketvision.export import openvino
 from pocketvision.export.open import Opened, open_model
 from pocketvision.export.runtime import Runtime
 
@@ -87,9 +88,7 @@ def _import(runtime: str) -> None:
     if runtime == "onnxruntime":
         import onnxruntime  # noqa: F401
     elif runtime == "openvino":
-        import openvino
-
-        openvino.Core()
+        openvino.package().Core()
     else:
         from pocketvision.export import torch_runtime  # noqa: F401
 

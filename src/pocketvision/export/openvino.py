@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketvision.errors import BundleError, MissingRuntime
+from pocketvision.errors import BundleError, MissingRuntime, PocketvisionError
 from pocketvision.export.metadata import NEEDED, PREFIX, Metadata, parsed, texts
 from pocketvision.export.runtime import INPUT, as_input, check_precision, thread_count
 
@@ -31,13 +32,12 @@ def export(bundle: Bundle, folder: Path, *, precision: str = "f32") -> Path:
     from pocketvision.export import onnx
 
     check_precision(precision, PRECISIONS, runtime=RUNTIME)
-    ov = _openvino()
-    # read_model, not convert_model: the converter's front-end reports its use to a server.
+    ov = package()
     model = ov.Core().read_model(onnx.proto(bundle).SerializeToString(), b"")
     for key, text in texts(bundle, precision=precision).items():
         model.set_rt_info(text, _place(key))
     path = folder / FILE
-    ov.save_model(model, str(path), compress_to_fp16=precision == "f16")
+    _save(ov, model, path, half=precision == "f16")
     return path
 
 
@@ -45,11 +45,32 @@ def _place(key: str) -> list[str]:
     return ["pocketvision", key.removeprefix(PREFIX)]
 
 
-def _openvino() -> Any:
+def _save(ov: Any, model: Any, path: Path, *, half: bool) -> None:
+    try:
+        ov.save_model(model, str(path), compress_to_fp16=half)
+    except RuntimeError as e:
+        raise PocketvisionError(
+            f"OpenVINO cannot write {path.name} and its weights ({e}): is the disk full?"
+        ) from None
+
+
+def package() -> Any:
+    """The openvino package, imported so that it does not report its use to a server, its default.
+
+    Its own code takes a silent stand-in where the package that reports is not installed. Raises
+    MissingRuntime.
+    """
+    reporter = "openvino_telemetry"
+    before = sys.modules.get(reporter)
+    sys.modules[reporter] = None  # type: ignore[assignment]
     try:
         import openvino
     except ImportError:
         raise MissingRuntime.of("openvino", "openvino") from None
+    finally:
+        del sys.modules[reporter]
+        if before is not None:
+            sys.modules[reporter] = before
     return openvino
 
 
@@ -107,7 +128,7 @@ def load(path: Path, *, threads: int | None = None, precision: str | None = None
     """
     if precision is not None:
         check_precision(precision, PRECISIONS, runtime=RUNTIME)
-    core = _openvino().Core()
+    core = package().Core()
     _check_files(path)
     count = thread_count(threads)
     with _readable(path):

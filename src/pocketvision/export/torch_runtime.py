@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +31,8 @@ class TorchRuntime:
         x = torch.tensor(as_input(x_nchw, self.input_shape), dtype=DTYPES[self.precision])
         if self.channels_last:
             x = x.to(memory_format=torch.channels_last)
-        with _threads(self.threads), torch.inference_mode():
+        _use_threads(self.threads)
+        with torch.inference_mode():
             y = self.network(x)
         by_head = y if isinstance(y, dict) else {self.heads[0]: y}
         return {name: value.numpy() for name, value in by_head.items()}
@@ -46,7 +45,10 @@ def load(
     channels_last: bool = False,
     precision: str | None = None,
 ) -> TorchRuntime:
-    """The bundle's network as a runtime; float64 serves as the reference of tests."""
+    """The bundle's network as a runtime; float64 serves as the reference of tests.
+
+    Running it sets PyTorch's number of threads for the whole process.
+    """
     chosen = precision or "f32"
     check_precision(chosen, tuple(DTYPES), runtime="torch")
     network = bundle.network().to(DTYPES[chosen])
@@ -63,15 +65,9 @@ def load(
     )
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """PyTorch has one number of threads for the whole process: set it for this call only."""
-    before = torch.get_num_threads()
-    if before == count:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _use_threads(count: int) -> None:
+    """PyTorch has one number of threads for the whole process, which stays set: going back and
+    forth costs milliseconds each time, as it starts its pools again.
+    """
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pocketvision.cost import cost
@@ -22,16 +23,29 @@ OPERATION_WORDS = {
     "fully_connected": "fully connected",
 }
 
-# Columns of the exported files: key, title, how the value is worded.
-EXPORT_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+# key, title, how the value is worded. A column is shown where some row has it.
+Columns = tuple[tuple[str, str, Callable[[Any], str]], ...]
+EXPORT_COLUMNS: Columns = (
     ("format", "format", str),
     ("precision", "precision", str),
     ("size_bytes", "size", size),
     ("accuracy", "accuracy", percent),
     ("top1_agreement", "same answer", percent),
     ("max_abs", "largest difference", figure),
+    ("n", "images", figure),
     ("median_ms", "median ms", figure),
     ("p95_ms", "p95 ms", figure),
+)
+BENCH_COLUMNS: Columns = (
+    ("precision", "precision", str),
+    ("threads", "threads", figure),
+    ("batch", "batch", figure),
+    ("median_ms", "median ms", figure),
+    ("p95_ms", "p95 ms", figure),
+    ("spread_ms", "spread ms", figure),
+    ("images_per_s", "images/s", figure),
+    ("size_bytes", "size", size),
+    ("peak_bytes", "peak memory", size),
 )
 
 
@@ -69,24 +83,35 @@ def _share_cells(part: int, whole: int) -> tuple[Markup, Markup]:
 
 
 def exports(run: Run) -> Markup:
-    """Exported files and their measurements, one row a file."""
-    rows = [*(run.exports or ()), *(run.bench or ())]
-    if not rows:
+    """Exported files with the proof of each."""
+    if not run.exports:
         return missing("exports.json", "no exported file is shown: export the bundle, then repeat")
-    used = [c for c in EXPORT_COLUMNS if any(row.get(c[0]) is not None for row in rows)]
-    head = [tag("th", "file", scope="col", class_="name")]
-    head += [tag("th", title, scope="col") for _, title, _ in used]
-    body = [_export_row(row, used) for row in rows]
-    table = tag("table", tag("thead", tag("tr", head)), tag("tbody", body), class_="figures")
     words = "Differences and agreement are against the trained network, on the same images."
-    return join([tag("p", words), scrolled(table, "exported files")])
+    return join([tag("p", words), _measured(run.exports, EXPORT_COLUMNS, "exported files")])
 
 
-def _export_row(
-    row: Mapping[str, Any], used: Sequence[tuple[str, str, Callable[[Any], str]]]
-) -> Markup:
-    title = tag("th", name(str(row.get("name", ABSENT))), scope="row", class_="name")
-    return tag("tr", title, [tag("td", _worded(row.get(key), how)) for key, _, how in used])
+def speed(run: Run) -> Markup:
+    """Times and memory on the machine that measured them."""
+    if not run.bench:
+        return missing("bench.json", "no times are shown: bench the bundle and its exports")
+    table = _measured(run.bench, BENCH_COLUMNS, "times and memory")
+    cpu = (run.bench_host or {}).get("cpu")
+    model = cpu.get("model") if isinstance(cpu, Mapping) else None
+    on = tag("p", "Measured on ", name(str(model)), ".") if model else Markup("")
+    return join([on, table])
+
+
+def _measured(rows: Sequence[Mapping[str, Any]], columns: Columns, label: str) -> Markup:
+    used = [c for c in columns if any(row.get(c[0]) is not None for row in rows)]
+    head = [tag("th", "name", scope="col", class_="name")]
+    head += [tag("th", title, scope="col") for _, title, _ in used]
+    body = [
+        tag("tr", tag("th", name(str(row.get("name", ABSENT))), scope="row", class_="name"),
+            [tag("td", _worded(row.get(key), how)) for key, _, how in used])
+        for row in rows
+    ]  # fmt: skip
+    table = tag("table", tag("thead", tag("tr", head)), tag("tbody", body), class_="figures")
+    return scrolled(table, label)
 
 
 def _worded(value: Any, how: Callable[[Any], str]) -> str:
@@ -100,7 +125,9 @@ def settings(run: Run) -> Markup:
     """Every setting of the run."""
     if run.config is None:
         return missing("config.json", "the settings are not known here")
-    return facts_list(flat(run.config), style="facts long")
+    # The spec has a part of its own; a number of the file's format says nothing here.
+    rows = {**(run.setup or {}), **run.config, "spec": None, "format": None}
+    return facts_list(flat(rows), style="facts long")
 
 
 def environment(run: Run) -> Markup:
@@ -132,15 +159,16 @@ def _plain(entry: Any) -> str:
 
 def next_commands(run: Run) -> Markup:
     """Commands to go on with, ready to copy."""
-    bundle = str(run.folder / "bundle")
-    lines = [shlex.join(words) for words in commands(bundle)]
-    return tag("pre", tag("code", "\n".join(lines)))
+    lines = [tag("code", shlex.join(words)) for words in commands(run.folder)]
+    return tag("pre", Markup("\n".join(lines)), tabindex="0")
 
 
-def commands(bundle: str) -> list[list[str]]:
-    """The commands that take a trained bundle, as words."""
+def commands(folder: Path) -> list[list[str]]:
+    """The commands that go on from a run, as words."""
+    bundle = str(folder / "bundle")
     return [
         ["pocketvision", "predict", bundle, "photo.jpg"],
-        ["pocketvision", "export", bundle, "--to", "onnx"],
-        ["pocketvision", "bench", bundle],
+        ["pocketvision", "export", bundle, "--format", "onnx"],
+        ["pocketvision", "bench", bundle, str(folder / "onnx")],
+        ["pocketvision", "report", str(folder)],
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pocketvision.report import axis
 from pocketvision.report.class_table import class_table
 from pocketvision.report.heat_table import MOST_CLASSES, heat_table
 from pocketvision.report.line_chart import Line, Mark, line_chart
@@ -55,7 +56,7 @@ def _accuracy_chart(epochs: Sequence[Epoch]) -> Markup | None:
         title="Accuracy",
         description=f"Validation accuracy over {len(epochs)} epochs: {words}",
         mark=Mark(top.epoch, top.val_accuracy, words),
-        tick=lambda value, step: percent(value, digits=0 if step >= 0.01 else 1),
+        tick=axis.percent_label,
         bounds=(0.0, 1.0),
     )
     return chart and tag("figure", tag("h3", "Accuracy"), chart)
@@ -137,7 +138,7 @@ def _photo(row: Prediction, image: np.ndarray | None) -> Markup:
         picture = tag("img", src=data_uri(image), alt=alt, class_="small" if small else None)
         frame = tag("div", picture, class_="frame")
     words = [
-        tag("strong", name(row.predicted)), f" {percent(row.probability, digits=0)}", tag("br"),
+        tag("strong", name(row.predicted)), f" ({percent(row.probability, digits=0)})", tag("br"),
         "really ", name(row.label),
         tag("span", name(tail(row.path)), class_="path", title=row.path),
     ]  # fmt: skip

@@ -25,12 +25,14 @@ class Fit:
 
 def fit(names: tuple[str, ...]) -> Fit:
     """Wide cells while they fit a page, then narrow ones, then plain squares."""
-    k = len(names)
-    if k <= 8 and k * max(columns(n) for n in names) <= 56:
-        return Fit("heat wide", True)
+    k, widest = len(names), max(columns(n) for n in names)
+    if k <= 8 and k * widest <= 56:
+        return Fit("heat wide lying", True)
     if k <= 12:
-        return Fit("heat medium", True)
-    return Fit("heat narrow", True) if k <= 25 else Fit("heat tiny", False)
+        return Fit("heat medium lying" if widest <= 4 else "heat medium", True)
+    if k <= 25:
+        return Fit("heat narrow lying" if widest <= 2 else "heat narrow", True)
+    return Fit("heat tiny", False)
 
 
 def heat_table(confusion: Confusion) -> Markup:
@@ -43,7 +45,13 @@ def heat_table(confusion: Confusion) -> Markup:
     words = "Rows: the true class. Columns: the answer. Colour: share of the row."
     caption = tag("caption", words, class_="unseen")
     table = tag("table", caption, head, body, class_=how.style)
-    return join([tag("p", words, class_="quiet"), scrolled(table, "confusion matrix"), legend()])
+    return join(
+        [
+            tag("p", words, class_="quiet"),
+            scrolled(table, "confusion matrix"),
+            tag("div", legend(), class_="scroll"),
+        ]
+    )
 
 
 def _answers_row(confusion: Confusion) -> Markup:

@@ -26,6 +26,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Run], Markup]], ...] = (
     ("confusion", "What is mistaken for what", evidence.confusion),
     ("cost", "Where the cost lies", delivery.model_cost),
     ("exports", "Exported files", delivery.exports),
+    ("speed", "How fast it is", delivery.speed),
     ("settings", "Settings", delivery.settings),
     ("machine", "Machine and packages", delivery.environment),
     ("next", "What to run next", delivery.next_commands),
@@ -37,11 +38,12 @@ def write(
 ) -> Path:
     """Write the page of a run to `output` (its own report.html), whole or not at all.
 
-    `source` gives the images of predictions.csv (default: the files at their paths). Raises
+    `source` gives the images of predictions.csv (default: where the run says they are). Raises
     DataError for a folder that is no run or a damaged file in it, PocketvisionError when the page
     cannot be written.
     """
-    text = page(read(run_folder), source=source or pictures.from_files())
+    run = read(run_folder)
+    text = page(run, source=source or pictures.of_run(run))
     return files.replace_file(output or run_folder / "report.html", text)
 
 

@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 30, 44
 # More points than this cannot be told apart at that width.
 MOST_POINTS = 800
+MOST_DOTS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def line_chart(
     points = [p for line in lines for p in _finite(line)]
     if not points:
         return None
-    frame, y_ticks = _frame(points, bounds)
+    frame, y_ticks = _frame(lines, [y for _, y in points], bounds)
     parts = [
         tag("title", title),
         tag("desc", description),
@@ -94,10 +95,11 @@ def _finite(line: Line) -> list[tuple[float, float]]:
 
 
 def _frame(
-    points: Sequence[tuple[float, float]], bounds: tuple[float, float]
+    lines: Sequence[Line], ys: Sequence[float], bounds: tuple[float, float]
 ) -> tuple[Frame, list[float]]:
-    xs, ys = [p[0] for p in points], [p[1] for p in points]
-    y_ticks = [t for t in axis.ticks(min(ys), max(ys)) if bounds[0] <= t <= bounds[1]]
+    """All epochs across, measured or not, so that charts side by side have one axis."""
+    xs = [x for line in lines for x in line.xs]
+    y_ticks = axis.ticks(min(ys), max(ys), bounds=bounds)
     low, high = min(xs), max(xs)
     # A single epoch stands in the middle of its axis.
     x_range = (low, high) if high > low else (low - 1, high + 1)
@@ -121,12 +123,13 @@ def _grid(frame: Frame, y_ticks: Sequence[float], tick: Callable[[float, float],
 
 
 def _line(frame: Frame, line: Line) -> Markup:
-    """One polyline through what was measured (not every epoch is validated); one point is a dot."""
+    """One polyline through what was measured (not every epoch is validated), dots where few are."""
     at = [frame.at(x, y) for x, y in _thinned(_finite(line))]
-    if len(at) == 1:
-        return tag("circle", cx=at[0][0], cy=at[0][1], r=3, class_=f"dot {line.style}")
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
-    return tag("polyline", points=points, class_=f"line {line.style}") if at else Markup("")
+    parts = [tag("polyline", points=points, class_=f"line {line.style}")] if len(at) > 1 else []
+    if len(at) <= MOST_DOTS:
+        parts += [tag("circle", cx=x, cy=y, r=2.6, class_=f"dot {line.style}") for x, y in at]
+    return join(parts)
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:

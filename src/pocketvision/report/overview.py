@@ -8,7 +8,7 @@ from typing import Any
 from pocketvision.report import tables
 from pocketvision.report.markup import Markup, join, name, tag
 from pocketvision.report.run import Run
-from pocketvision.report.words import count, duration, figure, percent, size
+from pocketvision.report.words import ABSENT, count, duration, figure, percent, size
 
 # Bad files listed by name; the rest is counted.
 MOST_FILES = 30
@@ -26,7 +26,7 @@ def headline(run: Run) -> Markup:
         _card("Right within five answers", percent(run.number("top5")), run, "top5"),
         _card("Parameters", count(run.number("params")), run, "params"),
         _card("Multiply-adds an image", count(run.number("macs")), run, "macs"),
-        _card("Weights on disk", size(run.number("size_bytes")), run, "size_bytes"),
+        _card("Size of the weights", size(run.number("size_bytes")), run, "size_bytes"),
         _card("Training took", duration(run.number("seconds")), run, "seconds"),
     ]
     return tag("dl", [c for c in cards if c], class_="cards")
@@ -66,11 +66,11 @@ def data(run: Run) -> Markup:
         ("Data", run.words("dataset")),
         ("Layout", run.words("layout")),
         ("Model", run.words("model")),
-        ("Best epoch", figure(run.number("best_epoch")) if run.number("best_epoch") else None),
-        ("Validation loss", figure(run.number("loss")) if run.number("loss") else None),
-        *(((f"Images in {split}"), f"{n:,}") for split, n in counts(run).items()),
+        ("Best epoch", figure(run.number("best_epoch"))),
+        ("Validation loss", figure(run.number("loss"))),
+        *((f"Images in {split}", f"{n:,}") for split, n in counts(run).items()),
     ]
-    known = [(title, value) for title, value in facts if value]
+    known = [(title, value) for title, value in facts if value and value != ABSENT]
     if not known:
         return missing("summary.json", "what it was trained on is not known here")
     return join([facts_list(known), _classes(class_names(run)), _skipped(run)])

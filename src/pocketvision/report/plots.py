@@ -7,19 +7,19 @@ files of a run folder.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketvision.report import pictures
-from pocketvision.report.axis import ticks, whole_ticks
+from pocketvision.report.axis import label, percent_label, ticks, whole_ticks
 from pocketvision.report.class_table import weakest_first
 from pocketvision.report.figure import drawn_names, new_figure, plain_axes, save
 from pocketvision.report.palette import BLUE, GREY, INK, PALE, SKY, TRAIN, VALIDATION
 from pocketvision.report.plots_samples import samples
 from pocketvision.report.plots_spec import cost_bars, spec_picture
 from pocketvision.report.run import ClassRow, Confusion, Epoch, Run, best, read
-from pocketvision.report.words import percent
+from pocketvision.report.words import columns, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Up to here each cell of the matrix holds its value, each class its name.
 MOST_VALUES, MOST_NAMES = 15, 60
 MOST_BARS = 60
+MOST_DOTS = 15  # so few epochs were validated that each is marked
 
 
 def write(
@@ -39,7 +40,8 @@ def write(
     file in it, PocketvisionError when a plot cannot be written.
     """
     folder = output or run_folder / "plots"
-    made = figures(read(run_folder), source=source or pictures.from_files())
+    run = read(run_folder)
+    made = figures(run, source=source or pictures.of_run(run))
     return tuple(save(figure, folder / f"{name}.png") for name, figure in made)
 
 
@@ -78,6 +80,8 @@ def loss_curve(epochs: Sequence[Epoch]) -> Figure:
     _curve(axes, epochs, "train_loss", "training", TRAIN, "--")
     _curve(axes, epochs, "val_loss", "validation", VALIDATION, "-")
     _epoch_axis(axes, epochs)
+    losses = [v for e in epochs for v in (e.train_loss, e.val_loss) if math.isfinite(v)]
+    _value_axis(axes, losses, label, most=math.inf)
     axes.set_ylabel("loss", color=INK)
     axes.set_title("Loss", loc="left", color=INK, fontweight="bold")
     axes.legend(frameon=False, labelcolor=INK)
@@ -91,9 +95,7 @@ def accuracy_curve(epochs: Sequence[Epoch]) -> Figure:
     _curve(axes, epochs, "val_accuracy", "validation", VALIDATION, "-")
     _epoch_axis(axes, epochs)
     measured = [e.val_accuracy for e in epochs if math.isfinite(e.val_accuracy)]
-    at = [t for t in ticks(min(measured), max(measured)) if 0.0 <= t <= 1.0]
-    axes.set_yticks(at, [percent(t, digits=0 if at[1] - at[0] >= 0.01 else 1) for t in at])
-    axes.set_ylim(at[0], at[-1])
+    _value_axis(axes, measured, percent_label, most=1.0)
     axes.set_title("Validation accuracy", loc="left", color=INK, fontweight="bold")
     if top := best(epochs):
         words = f"best {percent(top.val_accuracy)}, epoch {top.epoch}"
@@ -109,9 +111,19 @@ def _curve(
 ) -> None:
     points = [(e.epoch, getattr(e, field)) for e in epochs if math.isfinite(getattr(e, field))]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    # One point makes no line: a dot shows it.
-    marker = "o" if len(points) == 1 else None
-    axes.plot(xs, ys, style, color=colour, label=title, linewidth=2, marker=marker, clip_on=False)
+    marker = "o" if len(points) <= MOST_DOTS else None
+    axes.plot(xs, ys, style, color=colour, label=title, linewidth=2, marker=marker, markersize=4,
+              clip_on=False)  # fmt: skip
+
+
+def _value_axis(
+    axes: Axes, values: Sequence[float], words: Callable[[float, float], str], *, most: float
+) -> None:
+    """Round ticks that enclose the values, as on the page; none below 0 or over `most`."""
+    if values:
+        at = ticks(min(values), max(values), bounds=(0.0, most))
+        axes.set_yticks(at, [words(t, at[1] - at[0]) for t in at])
+        axes.set_ylim(at[0], at[-1])
 
 
 def _epoch_axis(axes: Axes, epochs: Sequence[Epoch]) -> None:
@@ -154,7 +166,8 @@ def _class_ticks(axes: Axes, names: Sequence[str]) -> None:
         return
     shown, at = drawn_names(names), range(len(names))
     size = 9 if len(names) <= MOST_VALUES else 7
-    lying = len(names) <= 6 and max(map(len, shown)) <= 8
+    widest = max(map(columns, shown))
+    lying = (widest <= 3 and len(names) <= MOST_VALUES) or (widest <= 8 and len(names) <= 6)
     axes.set_xticks(at, shown, rotation=0 if lying else 90, fontsize=size)
     axes.set_yticks(at, shown, fontsize=size)
 

@@ -77,5 +77,5 @@ def _photo(axes: Axes, image: np.ndarray | None, colour: str) -> None:
 
 def _words(row: Prediction, names: Mapping[str, str]) -> str:
     """Right and wrong differ in mark and words, not by colour alone."""
-    answer = f"{names[row.predicted]} {percent(row.probability, digits=0)}"
+    answer = f"{names[row.predicted]} ({percent(row.probability, digits=0)})"
     return f"✓ {answer}\n" if row.correct else f"✗ {answer}\nreally {names[row.label]}"

@@ -100,6 +100,7 @@ class Run:
     folder: Path
     summary: Mapping[str, Any] | None
     config: Mapping[str, Any] | None
+    setup: Mapping[str, Any] | None
     environment: Mapping[str, Any] | None
     epochs: tuple[Epoch, ...] | None
     classes: tuple[ClassRow, ...] | None
@@ -107,6 +108,7 @@ class Run:
     predictions: tuple[Prediction, ...] | None
     exports: tuple[Mapping[str, Any], ...] | None
     bench: tuple[Mapping[str, Any], ...] | None
+    bench_host: Mapping[str, Any] | None
     spec: NetSpec | None
 
     def number(self, key: str) -> float | None:
@@ -120,26 +122,42 @@ class Run:
 
     def words(self, key: str) -> str | None:
         """A text of summary.json; None when it is not there. Raises DataError."""
-        value = (self.summary or {}).get(key)
-        if value is not None and not isinstance(value, str):
-            raise tables.damaged(self.folder / "summary.json", f"{key!r} is not text")
-        return value or None
+        return _text_in(self.summary, key, self.folder / "summary.json")
+
+    @property
+    def data(self) -> str | None:
+        """What was trained on, as it was given: a folder, a CSV file or a builtin name.
+
+        Raises DataError.
+        """
+        return _text_in(self.setup, "data", self.folder / "setup.json") or self.words("dataset")
+
+
+def _text_in(row: Mapping[str, Any] | None, key: str, path: Path) -> str | None:
+    value = (row or {}).get(key)
+    if value is not None and not isinstance(value, str):
+        raise tables.damaged(path, f"{key!r} is not text")
+    return value or None
 
 
 def read(folder: Path) -> Run:
     """Read a run folder. Raises DataError for a folder that is none, or a damaged file in it."""
     _check_folder(folder)
+    bench = tables.json_value(folder / "bench.json")
+    host = bench.get("host") if isinstance(bench, dict) else None
     return Run(
         folder=folder,
         summary=tables.json_object(folder / "summary.json"),
         config=tables.json_object(folder / "config.json"),
+        setup=tables.json_object(folder / "setup.json"),
         environment=tables.json_object(folder / "env.json"),
         epochs=_epochs(folder / "results.csv"),
         classes=_classes(folder / "per_class.csv"),
         confusion=_confusion(folder / "confusion.csv"),
         predictions=_predictions(folder / "predictions.csv"),
-        exports=_records(folder / "exports.json"),
-        bench=_records(folder / "bench.json"),
+        exports=_rows(folder / "exports.json", tables.json_value(folder / "exports.json")),
+        bench=_rows(folder / "bench.json", bench),
+        bench_host=host if isinstance(host, dict) else None,
         spec=_spec(folder / "bundle" / "spec.json"),
     )
 
@@ -195,9 +213,8 @@ def _confusion(path: Path) -> Confusion | None:
     return Confusion(names, tuple(tuple(row[n] for n in names) for row in rows))
 
 
-def _records(path: Path) -> tuple[Mapping[str, Any], ...] | None:
-    """A list of objects, bare or under "rows"."""
-    value = tables.json_value(path)
+def _rows(path: Path, value: Any) -> tuple[Mapping[str, Any], ...] | None:
+    """The list of objects in a file's value, bare or under "rows"."""
     if value is None:
         return None
     rows = value.get("rows") if isinstance(value, dict) else value

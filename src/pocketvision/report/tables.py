@@ -18,6 +18,9 @@ from pocketvision.errors import DataError
 # A run folder holds text of at most a few megabytes; more than this is something else.
 LIMIT_BYTES = 256 * 2**20
 
+# Nothing that was measured comes near these; what does would only break arithmetic further on.
+MOST_DIGITS, MOST_DEPTH, MOST_NUMBER, MOST_COUNT = 30, 40, 1e30, 2**53
+
 Reader = Callable[[str], Any]
 
 
@@ -52,11 +55,29 @@ def json_value(path: Path) -> Any:
     if raw is None:
         return None
     try:
-        return json.loads(raw)
+        value = json.loads(raw, parse_int=_integer)
     except json.JSONDecodeError as e:
         raise damaged(path, f"line {e.lineno} is not JSON ({e.msg})") from None
     except (ValueError, RecursionError):
         raise damaged(path, "it is not JSON that can be read") from None
+    if _depth(value) > MOST_DEPTH:
+        raise damaged(path, f"it is nested more than {MOST_DEPTH} deep")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects inside one another, without recursion."""
+    depth, level = 0, [value]
+    while level := [v for v in level if isinstance(v, list | dict)]:
+        depth += 1
+        level = [c for v in level for c in (v.values() if isinstance(v, dict) else v)]
+    return depth
 
 
 def json_object(path: Path) -> dict[str, Any] | None:
@@ -111,14 +132,15 @@ def _row(
 
 
 def real(cell: str) -> float:
-    """A number; an empty cell is NaN (not measured)."""
-    return float(cell) if cell.strip() else math.nan
+    """A number; an empty cell is NaN (not measured), a diverged one infinite."""
+    number = float(cell) if cell.strip() else math.nan
+    return math.copysign(math.inf, number) if abs(number) > MOST_NUMBER else number
 
 
 def whole(cell: str) -> int:
     """A count: an integer that is not negative."""
     number = int(cell)
-    if number < 0:
+    if not 0 <= number <= MOST_COUNT:
         raise ValueError(f"a count cannot be {number}")
     return number
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
 
+from pocketvision.model import Network
 from pocketvision.tasks.classify import Metrics
 from pocketvision.train.schedule import Plan
 
@@ -82,9 +83,9 @@ class Saved:
 class Finished:
     """The run's result: the network to keep, in eval mode, and its figures on validation images."""
 
-    network: torch.nn.Module
+    network: Network
     metrics: Metrics
-    logits: object
+    logits: np.ndarray
     epoch: int
     seconds: float
 

@@ -19,8 +19,8 @@ from pocketvision.preprocess import Preprocess
 from pocketvision.train.config import TrainConfig, digest, flag
 from pocketvision.train.schedule import Plan
 
-# (uint8 (n, c, h, w), indices (n,), epoch) -> uint8 or float 0..255 of the same shape
-Augment = Callable[[Tensor, np.ndarray, int], Tensor]
+# (uint8 (b, c, h, w), indices (b,), epoch, size) -> values 0..255 (b, c, *size), uint8 or float
+Augment = Callable[[Tensor, np.ndarray, int, tuple[int, int]], Tensor]
 LENGTH = ("epochs", "time", "steps")  # the plan holds what they came to
 MOST_HASHED_BYTES = 2**30
 

@@ -12,7 +12,6 @@ from collections import deque
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pocketvision.data.order import order
@@ -65,22 +64,16 @@ def _order(n: int, seed: int, epoch: int) -> np.ndarray:
 def inputs(indices: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
     """float32 (b, c, h, w): the images, augmented, at size `hw`, scaled by the contract."""
     pixels = torch.from_numpy(np.ascontiguousarray(job.train.pixels[indices]))
-    x = job.augment(pixels.permute(0, 3, 1, 2), indices, epoch).float()
-    if tuple(x.shape[2:]) != hw:
-        x = F.interpolate(x, hw, mode="bilinear", antialias=True)
-    return arranged(normalised(x, job.preprocess), channels_last=job.config.channels_last)
+    x = job.augment(pixels.permute(0, 3, 1, 2), indices, epoch, hw)
+    memory = torch.channels_last if job.config.channels_last else torch.contiguous_format
+    # Put in order while still in 8 bits, a quarter of the bytes.
+    return normalised(x.contiguous(memory_format=memory), job.preprocess)
 
 
 def normalised(x: Tensor, preprocess: Preprocess) -> Tensor:
-    """Float pixels 0..255 (n, c, h, w) -> the network's input, as the contract's last step does."""
+    """Pixels 0..255 (n, c, h, w) -> the network's input, as the contract's last step does."""
     scale, bias = (torch.from_numpy(v)[:, None, None] for v in scale_and_bias(preprocess))
-    return x * scale + bias
-
-
-def arranged(x: Tensor, *, channels_last: bool) -> Tensor:
-    """x in the memory order that the network runs in."""
-    memory = torch.channels_last if channels_last else torch.contiguous_format
-    return x.contiguous(memory_format=memory)
+    return x.float().mul_(scale).add_(bias) if x.dtype == torch.uint8 else x * scale + bias
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -176,7 +176,7 @@ def scaling_text(p: Preprocess) -> str:
     lows = [-m / s for m, s in zip(p.mean, p.std, strict=True)]
     highs = [(1 - m) / s for m, s in zip(p.mean, p.std, strict=True)]
     order = "RGB" if p.channels == 3 else "grey"
-    return f"{order}, {min(lows):.3g}..{max(highs):.3g}"
+    return f"{order}, {min(lows) + 0.0:.3g}..{max(highs):.3g}"
 
 
 def scaled(p: Preprocess, wishes: Wishes) -> Preprocess:

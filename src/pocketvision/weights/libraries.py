@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pocketvision.errors import WeightsError
 from pocketvision.spec import NetSpec
-from pocketvision.weights import keras, numbered, timm
+from pocketvision.weights import cadene, darts, keras, numbered, timm
 
 ToOurs = Callable[[NetSpec, Mapping[str, Tensor]], dict[str, Tensor]]
 
@@ -38,6 +38,9 @@ LIBRARIES: Mapping[str, Library] = {
     "zhoudaquan": Library(numbered.to_ours, r"^features\.1\.conv\.0\.weight"),
     "clovaai": Library(numbered.to_ours, r"^features\.\d+\.out\."),
     "romulus0914": Library(numbered.to_ours, r"^stem_conv\."),
+    "megvii": Library(numbered.to_ours, r"^first_conv\."),
+    "cadene": Library(cadene.to_ours, r"^cell_stem_0\."),
+    "quark0": Library(darts.to_ours, r"^(stem0|cells)\."),
     "keras": Library(keras.to_ours, r"(kernel|gamma)(:0)?$|/vars/\d+$", scaling="-1..1"),
 }
 # Modules that end a network, as the libraries call them.

@@ -38,14 +38,18 @@ def modules(tensors: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
-def fit(spec: NetSpec, tensors: Mapping[str, Tensor], order: list[str]) -> dict[str, Tensor]:
+def fit(
+    spec: NetSpec, tensors: Mapping[str, Tensor], order: list[str], *, heads: bool = True
+) -> dict[str, Tensor]:
     """Our weights from foreign `tensors` whose module prefixes run in `order`.
 
-    1x1 convolutions stored as linear layers (or the reverse) are reshaped. Raises WeightsError that
-    lists what is missing, unexpected or of another shape, ours beside theirs.
+    `heads=False` fits stem and blocks alone. 1x1 convolutions stored as linear layers (or the
+    reverse) are reshaped. Raises Mismatch that lists what is missing, unexpected or of another
+    shape, ours beside theirs.
     """
     with torch.device("meta"):
-        ours = {k: tuple(v.shape) for k, v in Network(spec).state_dict().items()}
+        shapes = {k: tuple(v.shape) for k, v in Network(spec).state_dict().items()}
+    ours = {k: s for k, s in shapes.items() if heads or not k.startswith("heads.")}
     wanted = modules(ours)
     problems = [""] if len(order) != len(wanted) else []
     result: dict[str, Tensor] = {}

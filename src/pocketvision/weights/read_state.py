@@ -25,6 +25,10 @@ def read(tensors: Mapping[str, Tensor], path: Path, wishes: Wishes) -> Imported:
     """The bundle of a state dictionary. Raises WeightsError, Mismatch."""
     if torchvision.is_task(tensors):
         fit, left_out = torchvision.trunk(tensors)
+        # SSDLite alone was trained on -1..1.
+        detector = fit.chosen.spec.resolution == (torchvision.DETECTOR_SIDE,) * 2
+        if detector and wishes.scaling is None:
+            wishes = replace(wishes, scaling="-1..1")
         return bundled(fit, wishes, left_out=left_out)
     near = beside(path)
     fit = (

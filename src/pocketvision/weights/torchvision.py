@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pocketvision.errors import WeightsError
 from pocketvision.spec import InvertedResidual, NetSpec
 from pocketvision.weights import numbered
 from pocketvision.weights.match import Mismatch
@@ -22,6 +21,7 @@ from pocketvision.zoo.lookup import resolve
 PREFIX = "backbone."
 NAMES = ("mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_v2")
 LAST_STRIDE = 32
+DETECTOR_SIDE = 320
 
 
 def is_task(tensors: Mapping[str, Tensor]) -> bool:
@@ -31,29 +31,22 @@ def is_task(tensors: Mapping[str, Tensor]) -> bool:
 
 def trunk(tensors: Mapping[str, Tensor]) -> tuple[Fit, tuple[str, ...]]:
     """(the trunk, what was left out). Raises Mismatch against the nearest."""
-    inside = {_plain(name): t for name, t in tensors.items() if _of_trunk(name)}
     detector = any(name.startswith("backbone.features.") for name in tensors)
     errors: list[Mismatch] = []
     for name, spec in _candidates(detector):
         try:
-            weights = numbered.to_ours(spec, inside)
+            weights = numbered.trunk_to_ours(spec, tensors)
         except Mismatch as e:
             errors.append(e)
             continue
         chosen = Candidate(library="torchvision", name=f"torchvision/{name}", spec=spec)
         rest = sorted({_part(n) for n in tensors if not _of_trunk(n)})
         return Fit(chosen=chosen, weights=weights), (f"heads: {', '.join(rest)}",) if rest else ()
-    raise min(errors, key=lambda e: len(e.differences)) if errors else WeightsError("no trunk")
+    raise min(errors, key=lambda e: len(e.differences))
 
 
 def _of_trunk(name: str) -> bool:
     return name.startswith(PREFIX) and not name.startswith("backbone.extra")
-
-
-def _plain(name: str) -> str:
-    """`backbone.4.block...` and `backbone.features.0.4.block...` as `features....`."""
-    rest = name.removeprefix(PREFIX)
-    return rest if rest.startswith("features.") else f"features.{rest}"
 
 
 def _part(name: str) -> str:
@@ -64,7 +57,8 @@ def _candidates(detector: bool) -> Iterator[tuple[str, NetSpec]]:
     for name in NAMES:
         for reduced in (False, True) if "v3" in name else (False,):
             options = {"reduced_tail": True} if reduced else {}
-            spec = replace(resolve(f"torchvision/{name}", **options), heads=())
+            size = {"resolution": DETECTOR_SIDE} if detector else {}
+            spec = replace(resolve(f"torchvision/{name}", **options, **size), heads=())
             label = f"{name}, reduced tail" if reduced else name
             yield label, spec if detector else dilated(spec)
 

@@ -18,7 +18,7 @@ from pocketvision.spec import (
     Single,
 )
 from pocketvision.zoo.convs import depthwise, pointwise, stem
-from pocketvision.zoo.frame import Resolution, assemble, checked_width
+from pocketvision.zoo.frame import Resolution, assemble, checked_divisor, checked_width
 from pocketvision.zoo.inverted import inverted
 from pocketvision.zoo.rounding import make_divisible
 
@@ -64,13 +64,15 @@ def hbonet(
     in_channels: int = 3,
     numerics: str = "torch",
     dropout: float = 0.0,
+    divisor: int | None = None,
 ) -> NetSpec:
     """HBONet of any width, the main model (contracting by two).
 
-    The last 1x1 stays at 1600 for widths up to 1. Raises SpecError.
+    The last 1x1 stays at 1600 for widths up to 1. `divisor` is what channels are multiples of,
+    by default that of the authors' weights at this width. Raises SpecError.
     """
     w = checked_width(width)
-    divisor = DIVISORS.get(w, DIVISOR)
+    divisor = DIVISORS.get(w, DIVISOR) if divisor is None else checked_divisor(divisor)
     first = stem(in_channels, make_divisible(STEM * w, divisor), act=ACT)
     blocks: list[AnyRow] = []
     c_in = first.c_out

@@ -1,0 +1,160 @@
+"""Write what the docs only repeat: command reference, model table, measured figures.
+
+command   make docs
+writes    docs/cli.md, docs/models.md, and the figures between the markers in README.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pocketvision.bench import report
+from pocketvision.cli.main import app
+from pocketvision.cost import cost
+from pocketvision.files import replace_file
+from pocketvision.zoo import MODELS
+from pocketvision.zoo.lookup import options_of
+from pocketvision.zoo.papers import paper
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- figures: begin (make docs) -->", "<!-- figures: end -->"
+SHARED = ("width", "resolution", "classes", "in_channels", "numerics", "dropout")
+
+
+def cli_page() -> str:
+    """docs/cli.md: every command with its options, from the code."""
+    text = app().generate_docs()
+    return text.replace("# pocketvision\n", "# Commands\n", 1).rstrip() + "\n"
+
+
+def models_page() -> str:
+    """docs/models.md: every model of the zoo, costed at its own resolution."""
+    rows = [_model(name) for name in MODELS]
+    return f"""# Models
+
+Parameters count batch-norm scale and shift; MACs are multiply-accumulates of convolutions and
+linear layers, one image; peak memory is that of a layer-by-layer run in float32
+(`pocketvision show MODEL` states where). All take the options
+{", ".join(f"`{o}`" for o in SHARED)};
+names of timm, torchvision, Keras and the authors' own code are accepted too
+(`pocketvision list --aliases`).
+
+{report.markdown(rows)}
+
+`--numerics` selects padding rule, batch-norm epsilon and width rule together: `torch` (the
+canonical one: the authors' widths, symmetric padding, 1e-5), `tf`, `timm`, `torchvision`, `keras`.
+Weights trained under one lose accuracy under another.
+"""
+
+
+def _model(name: str) -> dict[str, object]:
+    spec = MODELS[name]()
+    total = cost(spec)
+    more = [o for o in options_of(name) if o not in SHARED]
+    return {
+        "model": f"`{name}`",
+        "params": total.params,
+        "macs": total.macs,
+        "peak_mib": f"{total.peak_bytes / 2**20:.2f}",
+        "input": "x".join(str(n) for n in spec.resolution),
+        "paper": paper(name),
+        "more options": ", ".join(f"`{o}`" for o in more),
+    }
+
+
+# ------------------------------------------------------------------------------------------ figures
+
+
+def figures() -> str:
+    """The README's table: each line from a file in results/, with the command that made it."""
+    rows = [row for name, make in SOURCES.items() for row in make(_result(name))]
+    table = report.markdown(rows, columns=("what", "figure", "command"))
+    return f"{table}\n\nMeasured on: {_machines()}. Raw figures: `results/`."
+
+
+def _demo(r: dict[str, Any]) -> list[dict[str, object]]:
+    shares = ", ".join(f"{name} {share:.2%}" for name, share in r["accuracy"].items())
+    times = ", ".join(f"{name} {ms:.2f}" for name, ms in r["median_ms"].items())
+    return [
+        _row("digits from scratch, held-out fifth", shares, r),
+        _row("one 32x32 image through it, median ms", times, r),
+        _row("from a clean clone to proven files, set-up included", f"{r['seconds']:.0f} s", r),
+    ]
+
+
+def _digits(r: dict[str, Any]) -> list[dict[str, object]]:
+    shares = ", ".join(f"{a:.2%}" for a in r["accuracies"])
+    text = f"{r['mean_accuracy']:.2%} ({shares})"
+    return [_row(f"digits, mean of {len(r['accuracies'])} seeds", text, r)]
+
+
+def _flowers(r: dict[str, Any]) -> list[dict[str, object]]:
+    text = f"{r['accuracy']:.2%} (95% interval {r['interval'][0]:.1%} to {r['interval'][1]:.1%})"
+    return [_row("5 kinds of flowers from scratch, 128 px, 10 minutes", text, r)]
+
+
+def _preprocess(r: dict[str, Any]) -> list[dict[str, object]]:
+    text = f"{r['speedup_full_decode']:.2f}x (with scaled decode {r['speedup_scaled_decode']:.2f}x)"
+    return [_row("1000x750 JPEG to a 224 tensor, against Pillow, one core", text, r)]
+
+
+def _runtimes(r: dict[str, Any]) -> list[dict[str, object]]:
+    rows = []
+    for name, by_runtime in r["median_ms"].items():
+        text = ", ".join(f"{runtime} {ms:.2f}" for runtime, ms in by_runtime.items())
+        rows.append(_row(f"{name} at 224, batch 1, {r['threads']} threads, median ms", text, r))
+    return rows
+
+
+def _row(what: str, figure: str, result: dict[str, Any]) -> dict[str, object]:
+    return {"what": what, "figure": figure, "command": f"`{result['command']}`"}
+
+
+SOURCES: dict[str, Callable[[dict[str, Any]], list[dict[str, object]]]] = {
+    "demo": _demo,
+    "digits": _digits,
+    "flowers5": _flowers,
+    "preprocess": _preprocess,
+    "runtimes": _runtimes,
+}
+
+
+def _result(name: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text())
+    return row
+
+
+def _machines() -> str:
+    found = {_machine(_result(name)["host"]) for name in SOURCES}
+    return "; ".join(sorted(found))
+
+
+def _machine(host: dict[str, Any]) -> str:
+    cpu, packages = host["cpu"], host["packages"]
+    names = ("torch", "onnxruntime", "openvino")
+    versions = ", ".join(f"{n} {packages[n]}" for n in names)
+    return f"{cpu['model']}, {cpu['usable_cores']} cores ({versions})"
+
+
+def readme(old: str) -> str:
+    """README.md with the figures of today between its markers."""
+    before, rest = old.split(BEGIN)
+    return f"{before}{BEGIN}\n{figures()}\n{END}{rest.split(END)[1]}"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file and what it must hold."""
+    return {
+        ROOT / "docs" / "cli.md": cli_page(),
+        ROOT / "docs" / "models.md": models_page(),
+        ROOT / "README.md": readme((ROOT / "README.md").read_text()),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        replace_file(path, text)
+        print(path.relative_to(ROOT))

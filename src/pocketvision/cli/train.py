@@ -1,0 +1,282 @@
+"""`pocketvision train`: photos in, a trained and measured bundle out."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from pocketvision import spec_json
+from pocketvision.cli import report
+from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
+from pocketvision.cli.out import Output, mebibytes, millions
+from pocketvision.cli.show import headline
+from pocketvision.cli.training import Progress
+from pocketvision.cost import cost
+from pocketvision.errors import DataError, Interrupted, UsageError
+from pocketvision.files import replace_file
+from pocketvision.spec import NetSpec
+from pocketvision.train.config import TrainConfig, flag, from_dict
+
+if TYPE_CHECKING:
+    from pocketvision.data.dataset import Dataset
+    from pocketvision.preprocess import Preprocess
+    from pocketvision.train.events import Event
+    from pocketvision.train.run import RunResult
+
+FORMAT = 1
+DIGITS_PX = 32  # the built-in digits are shown at this size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a run is made of beside its TrainConfig; kept as setup.json for --resume."""
+
+    data: str
+    spec: NetSpec
+    resize: str
+    crop_fraction: float
+    val_fraction: float
+    split_seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How images are split and brought to size."""
+
+    val_fraction: float = opt(0.2, "share held out for validation where the data have no split")
+    split_seed: int = opt(0, "seed of that split; --seed does not change it")
+    resize: str = opt("crop", "crop, squash or letterbox: how an image comes to the input's shape")
+    crop_fraction: float = opt(1.0, "share of the image that crop keeps; 0.875 cuts the margins")
+
+
+MODEL, DATA, CONFIG = ModelOptions(), DataOptions(), TrainConfig()
+
+
+def train(
+    data: str,
+    /,
+    *,
+    model: str = "mobilenet_v3_small",
+    options: Annotated[ModelOptions, Parameter(name="*")] = MODEL,
+    images: Annotated[DataOptions, Parameter(name="*")] = DATA,
+    config: Annotated[TrainConfig, Parameter(name="*")] = CONFIG,
+    output: Path = Path("runs/train"),
+    name: str | None = None,
+    resume: Path | None = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Train a network on images; Ctrl-C saves, --resume goes on.
+
+    Parameters
+    ----------
+    data: str
+        A folder, a CSV file, or a built-in data set (digits).
+    model: str
+        A name from `pocketvision list`.
+    output: Path
+        Folder of runs.
+    name: str
+        Name of the run's folder; by default that of the data, with a number if it is taken.
+    resume: Path
+        Go on with this run; its settings are taken from it.
+    """
+    from pocketvision.data.read import read
+
+    out = Output(json=json)
+    if resume is not None:
+        folder, setup, config = resume, _saved_setup(resume, data), _saved_config(resume, config)
+        dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
+    else:
+        dataset = read(data, seed=images.split_seed, val_fraction=images.val_fraction)
+        setup = _setup(data, dataset, model, options, images)
+        folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
+    _say_start(out, dataset, setup, folder)
+    result = _run(out, dataset, setup, config, folder, resume=resume is not None)
+    _say_end(out, dataset, setup, result)
+
+
+def _setup(
+    data: str, dataset: Dataset, model: str, options: ModelOptions, images: DataOptions
+) -> Setup:
+    if options.resolution is None and dataset.root is None:
+        options = replace(options, resolution=str(DIGITS_PX))
+    return Setup(
+        data=data,
+        spec=spec_of(model, options, classes=len(dataset.classes)),
+        resize=images.resize,
+        crop_fraction=images.crop_fraction,
+        val_fraction=images.val_fraction,
+        split_seed=images.split_seed,
+    )
+
+
+def _preprocess(setup: Setup) -> Preprocess:
+    from pocketvision.preprocess import GREY_MEAN, GREY_STD, Preprocess
+
+    spec = setup.spec
+    made = Preprocess(size=spec.resolution, resize=setup.resize, crop_fraction=setup.crop_fraction)
+    if spec.in_channels == 3:
+        return made
+    return replace(made, channels=spec.in_channels, mean=GREY_MEAN, std=GREY_STD)
+
+
+def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
+    """The run's folder: numbered when the name was not given and is taken."""
+    folder = output / name
+    if overwrite and (folder / "setup.json").exists():
+        shutil.rmtree(folder)
+    number = 2
+    while folder.exists() and not given:
+        folder = output / f"{name}-{number}"
+        number += 1
+    return folder
+
+
+def _run(
+    out: Output, dataset: Dataset, setup: Setup, config: TrainConfig, folder: Path, *, resume: bool
+) -> RunResult:
+    from pocketvision.train.run import check_folder, train_run
+
+    preprocess = _preprocess(setup)
+    check_folder(folder, resume=resume)
+    with _stop_on_signals(out) as stop, Progress(out) as progress:
+        try:
+            return train_run(
+                dataset,
+                setup.spec,
+                config,
+                preprocess,
+                folder,
+                on_event=_Listening(progress, setup, folder),
+                should_stop=stop.is_set,
+                resume=resume,
+            )
+        except Interrupted:
+            progress.close()
+            out.next("pocketvision", "train", setup.data, "--resume", folder)
+            raise
+
+
+@dataclass(frozen=True)
+class _Listening:
+    """Shows events; the first step's plan is the moment from which a run can be resumed, so that
+    its setup is kept then and a call that is refused earlier leaves nothing behind.
+    """
+
+    progress: Progress
+    setup: Setup
+    folder: Path
+
+    def __call__(self, event: Event) -> None:
+        from pocketvision.train.events import Planned
+
+        if isinstance(event, Planned):
+            replace_file(self.folder / "setup.json", _dumps(self.setup))
+        self.progress(event)
+
+
+@contextmanager
+def _stop_on_signals(out: Output) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C stops at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        out.say("\nstopping after this step, and saving ...")
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path) -> None:
+    counts = ", ".join(f"{split} {len(rows)}" for split, rows in dataset.splits.items())
+    out.say(
+        f"{dataset.name}: {len(dataset.classes)} classes, {counts} images ({dataset.layout})\n"
+        f"{headline(setup.spec, cost(setup.spec))}\nrun folder: {folder}\n"
+    )
+
+
+def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> None:
+    from pocketvision.report.pictures import from_samples
+
+    m, total = result.metrics, cost(setup.spec)
+    samples = [s for rows in dataset.splits.values() for s in rows]
+    page, _ = report.write(out, result.folder, source=from_samples(samples))
+    low, high = m.interval
+    out.say(
+        f"\naccuracy {m.accuracy:.2%} on {m.n} images (95% interval {low:.2%} to {high:.2%}), "
+        f"epoch {result.epoch}, {result.seconds:.0f} s\n"
+        f"{millions(total.params)} parameters, {mebibytes(total.weights_bytes)}, "
+        f"{millions(total.macs)} MACs\n"
+        f"bundle: {result.bundle}\nreport: {page.resolve().as_uri()}"
+    )
+    if result.skipped:
+        out.say(f"left out: {len(result.skipped)} unreadable images, listed in summary.json")
+    summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())
+    out.result({"run": result.folder, "bundle": result.bundle, "report": page, **summary})
+    out.next("pocketvision", "export", result.bundle, "--data", setup.data)
+
+
+# --------------------------------------------------------------------------------------- resume
+
+
+def _dumps(setup: Setup) -> str:
+    row = {f.name: getattr(setup, f.name) for f in fields(setup)}
+    row["spec"] = jsonlib.loads(spec_json.dumps(setup.spec))
+    return jsonlib.dumps({"format": FORMAT, **row}, indent=1) + "\n"
+
+
+def _saved_setup(folder: Path, data: str) -> Setup:
+    row = _object(folder / "setup.json")
+    try:
+        row["spec"] = spec_json.loads(jsonlib.dumps(row["spec"]))
+        row.pop("format")
+        return replace(Setup(**row), data=data)
+    except (TypeError, KeyError) as e:
+        raise DataError(f"{folder / 'setup.json'} is damaged: {e}") from None
+
+
+def _saved_config(folder: Path, config: TrainConfig) -> TrainConfig:
+    """The run's own config; flags given now may change only what does not decide the losses."""
+    saved = from_dict(_object(folder / "config.json"))
+    for f in fields(TrainConfig):
+        given = getattr(config, f.name)
+        if given == f.default:
+            continue
+        if not f.metadata["context"] and given != getattr(saved, f.name):
+            raise UsageError(
+                f"{flag(f.name)} was {getattr(saved, f.name)!r} in {folder} and cannot change in a "
+                "resumed run; leave it out, or start a new run"
+            )
+        saved = replace(saved, **{f.name: given})
+    return saved
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        row = jsonlib.loads(path.read_bytes())
+    except OSError as e:
+        raise DataError(
+            f"cannot resume: {path} cannot be read ({(e.strerror or str(e)).lower()}); "
+            "give the folder of a run, such as runs/train/photos"
+        ) from None
+    except ValueError as e:
+        raise DataError(f"{path} is damaged: {e}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{path} is damaged: it holds no object")
+    return row

@@ -1,0 +1,285 @@
+"""Images by the contract, as uint8 in one array: decoded in parallel once, then kept on disk.
+
+An entry of the cache is a folder named by a hash of all that decides the pixels (the contract, each
+file's path, size and time of change, the versions of what decodes):
+
+    images.npy    uint8 (n, h, w, c), mapped into memory
+    sums.npy      a checksum of each image; an entry that does not match is made again
+    index.json    which samples could not be read, and why
+
+Entries appear by a rename, whole or not at all; the least recently used ones go when the bound is
+reached. Without a cache the array is in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from pocketvision.bench.host import usable_cores
+from pocketvision.data.dataset import Sample
+from pocketvision.errors import DataError, ImageError, PocketvisionError
+from pocketvision.files import new_folder
+from pocketvision.preprocess import Preprocess, dumps, pixels_of, to_uint8
+
+FORMAT = 1
+DECODERS = ("pillow", "simplejpeg", "torch", "numpy")
+CHUNK = 64  # images a worker has in hand at most; bounds the memory when writing to disk
+MAX_CHECKED_BYTES = 2**31
+MAX_NAMED = 5
+LEFTOVER_S = 86_400.0
+Bad = tuple[str, str]  # (path or name, reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Where entries are kept, and how much they may take together."""
+
+    folder: Path
+    max_bytes: int = 20 * 10**9
+
+
+class Loaded(NamedTuple):
+    """`images` uint8 (m, h, w, c) of the samples `kept` (m,), and those that could not be read."""
+
+    images: np.ndarray
+    kept: np.ndarray
+    bad: list[Bad]
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """`POCKETVISION_CACHE` of the environment, or ~/.cache/pocketvision."""
+    chosen = environment.get("POCKETVISION_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "pocketvision"
+
+
+def load_uint8(
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    *,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    skip_bad: bool = False,
+    cache: Cache | None = None,
+) -> Loaded:
+    """Every sample by `to_uint8` of the contract, in order; from the cache where it holds them.
+
+    `on_progress(done, all)` is called after each image. Raises DataError naming the files that
+    cannot be read, unless `skip_bad` leaves them out; also when none is left.
+    """
+    source = _Source(samples, preprocess, workers or usable_cores(), on_progress)
+    if cache is None or source.size_bytes > cache.max_bytes:
+        loaded = _in_memory(source)
+    else:
+        loaded = _from_disk(source, cache)
+    if loaded.bad and (not skip_bad or not len(loaded.kept)):
+        raise DataError(_complaint(loaded.bad, len(samples)))
+    return loaded
+
+
+def _complaint(bad: Sequence[Bad], total: int) -> str:
+    shown = "; ".join(f"{path}: {reason}" for path, reason in bad[:MAX_NAMED])
+    more = f"; and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
+    advice = "repair or remove them, or leave them out with --skip-bad"
+    if len(bad) == total:
+        advice = "there is nothing to work with"
+    return f"{len(bad)} of {total} images cannot be read ({shown}{more}); {advice}"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The samples and how to prepare them."""
+
+    samples: Sequence[Sample]
+    preprocess: Preprocess
+    workers: int
+    on_progress: Callable[[int, int], None] | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(h, w, c) of one prepared image."""
+        return (*self.preprocess.size, self.preprocess.channels)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all images together."""
+        return len(self.samples) * int(np.prod(self.shape))
+
+    def prepared(self) -> Iterator[np.ndarray | ImageError]:
+        """Images, or why there is none, in order.
+
+        Threads serve as well as processes here: decoding and resampling leave Python's lock, and
+        nothing is copied between processes.
+        """
+        step = CHUNK * self.workers
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            for start in range(0, len(self.samples), step):
+                chunk = self.samples[start : start + step]
+                for i, image in enumerate(pool.map(self._one, chunk), start + 1):
+                    yield image
+                    if self.on_progress:
+                        self.on_progress(i, len(self.samples))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _one(self, sample: Sample) -> np.ndarray | ImageError:
+        try:
+            source = sample.path if sample.pixels is None else sample.pixels
+            if source is None:
+                return ImageError(sample.name, "has neither a file nor pixels")
+            return to_uint8(pixels_of(source, self.preprocess), self.preprocess)
+        except ImageError as e:
+            return e
+
+
+def _in_memory(source: _Source) -> Loaded:
+    try:
+        images = np.empty((len(source.samples), *source.shape), np.uint8)
+    except MemoryError:
+        gigabytes = source.size_bytes / 1e9
+        raise DataError(
+            f"{len(source.samples)} images of this size take {gigabytes:.1f} GB of memory; use a "
+            "smaller resolution, or a cache on disk"
+        ) from None
+    kept: list[int] = []
+    bad: list[Bad] = []
+    for i, got in enumerate(source.prepared()):
+        if isinstance(got, ImageError):
+            bad.append((got.path, got.reason))
+        else:
+            images[len(kept)] = got
+            kept.append(i)
+    return Loaded(images[: len(kept)], np.array(kept, np.int64), bad)
+
+
+def key(samples: Sequence[Sample], preprocess: Preprocess) -> str:
+    """32 hex digits that change with anything that could change a pixel."""
+    parts = hashlib.blake2b(digest_size=16)
+    versions = {name: version(name) for name in DECODERS}
+    parts.update(json.dumps([FORMAT, versions, dumps(preprocess)]).encode())
+    for sample in samples:
+        parts.update(_identity(sample).encode("utf-8", "surrogateescape") + b"\0")
+    return parts.hexdigest()
+
+
+def _identity(sample: Sample) -> str:
+    if sample.path is None:
+        pixels = b"" if sample.pixels is None else np.ascontiguousarray(sample.pixels).tobytes()
+        return f"{sample.name} {hashlib.blake2b(pixels, digest_size=16).hexdigest()}"
+    try:
+        status = sample.path.stat()
+    except (OSError, ValueError):
+        return f"{sample.path} missing"
+    return f"{sample.path.absolute()} {status.st_size} {status.st_mtime_ns}"
+
+
+def _from_disk(source: _Source, cache: Cache) -> Loaded:
+    place = cache.folder / "images" / key(source.samples, source.preprocess)
+    loaded = _opened(place, source)
+    if loaded is not None:
+        with contextlib.suppress(OSError):
+            os.utime(place)  # the time of last use, by which entries go
+        if source.on_progress:
+            source.on_progress(len(source.samples), len(source.samples))
+        return loaded
+    try:
+        _make_room(cache, source.size_bytes)
+        with new_folder(place, overwrite=True) as folder:
+            _write(folder, source)
+    except OSError as e:
+        raise _unwritable(cache, e.strerror or str(e)) from None
+    loaded = _opened(place, source)
+    if loaded is None:
+        raise _unwritable(cache, "what was written does not read back the same")
+    return loaded
+
+
+def _unwritable(cache: Cache, why: str) -> PocketvisionError:
+    return PocketvisionError(
+        f"cannot keep prepared images in {cache.folder}: {why}; free some space, or set "
+        "POCKETVISION_CACHE to another folder"
+    )
+
+
+def _write(folder: Path, source: _Source) -> None:
+    """The three files of an entry. The array's header is written last, when its length is known."""
+    sums, bad = [], []
+    with (folder / "images.npy").open("wb") as f:
+        start = _header(f, 0, source.shape)
+        for i, got in enumerate(source.prepared()):
+            if isinstance(got, ImageError):
+                bad.append([i, got.path, got.reason])
+                continue
+            row = np.ascontiguousarray(got).tobytes()
+            f.write(row)
+            sums.append(zlib.crc32(row))
+        f.seek(0)
+        if _header(f, len(sums), source.shape) != start:
+            raise OSError("the header of the array changed its length")
+    np.save(folder / "sums.npy", np.array(sums, np.uint32))
+    index = {"format": FORMAT, "samples": len(source.samples), "bad": bad}
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def _header(f: BinaryIO, n: int, shape: tuple[int, int, int]) -> int:
+    """Write the header of a .npy file (its room for a growing first axis keeps its length)."""
+    row = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
+    np.lib.format.write_array_header_1_0(f, row)
+    return int(f.tell())
+
+
+def _opened(place: Path, source: _Source) -> Loaded | None:
+    """The entry, or None where there is none or it is damaged."""
+    try:
+        index = json.loads((place / "index.json").read_text())
+        bad = {int(i): (str(path), str(reason)) for i, path, reason in index["bad"]}
+        kept = np.array([i for i in range(len(source.samples)) if i not in bad], np.int64)
+        sums = np.load(place / "sums.npy")
+        if not len(kept):
+            return Loaded(np.empty((0, *source.shape), np.uint8), kept, list(bad.values()))
+        # Copy on write: torch wants arrays that may be written to, the file stays as it is.
+        images = np.load(place / "images.npy", mmap_mode="c")
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    if images.shape != (len(kept), *source.shape) or sums.shape != (len(kept),):
+        return None
+    return Loaded(images, kept, list(bad.values())) if _intact(images, sums) else None
+
+
+def _intact(images: np.ndarray, sums: np.ndarray) -> bool:
+    """Checksums hold: of every image, or of a sample spread over an array too large to read."""
+    step = max(1, images.nbytes // MAX_CHECKED_BYTES)
+    return all(zlib.crc32(images[i]) == sums[i] for i in range(0, len(images), step))
+
+
+def _make_room(cache: Cache, size_bytes: int) -> None:
+    """Remove the least recently used entries until `size_bytes` more fit the bound, and leftovers
+    of runs that were killed. Raises OSError when the disk has no room.
+    """
+    place = cache.folder / "images"
+    place.mkdir(parents=True, exist_ok=True)
+    entries = sorted((p for p in place.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    for entry in [p for p in entries if p.name.startswith(".tmp-")]:
+        entries.remove(entry)
+        if entry.stat().st_mtime < time.time() - LEFTOVER_S:
+            shutil.rmtree(entry, ignore_errors=True)
+    sizes = [sum(f.stat().st_size for f in entry.iterdir()) for entry in entries]
+    while entries and sum(sizes) + size_bytes > cache.max_bytes:
+        shutil.rmtree(entries.pop(0), ignore_errors=True)
+        sizes.pop(0)
+    if shutil.disk_usage(place).free < size_bytes:
+        raise OSError(f"the disk has less than the {size_bytes / 1e9:.1f} GB it takes")

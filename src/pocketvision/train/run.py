@@ -1,0 +1,322 @@
+"""A whole training run: images read, a network fitted, judged and kept, all in one folder.
+
+config.json env.json results.csv summary.json per_class.csv confusion.csv predictions.csv
+bundle/        the result
+checkpoint/    where --resume goes on
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from pocketvision import bundle as bundles
+from pocketvision.bench.host import host, usable_cores
+from pocketvision.cost import cost
+from pocketvision.data.cache import load_uint8
+from pocketvision.data.dataset import Dataset, Sample
+from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
+from pocketvision.files import replace_file
+from pocketvision.labels import Labels
+from pocketvision.model import Network, build
+from pocketvision.preprocess import Preprocess, pixels_of
+from pocketvision.spec import NetSpec
+from pocketvision.tasks.classify import Metrics
+from pocketvision.train import augmenting, loop, pace, schedule, tables
+from pocketvision.train.config import TrainConfig
+from pocketvision.train.events import Event, Finished, Loaded, Note
+from pocketvision.train.job import Images, Job
+from pocketvision.train.memory import keep_freed_memory
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a run came to. `config` holds the number of steps that --time found."""
+
+    folder: Path
+    bundle: Path
+    metrics: Metrics
+    config: TrainConfig
+    epoch: int
+    seconds: float
+    skipped: tuple[tuple[str, str], ...]
+
+
+def train_run(
+    dataset: Dataset,
+    spec: NetSpec,
+    config: TrainConfig,
+    preprocess: Preprocess,
+    run_folder: Path,
+    *,
+    on_event: Listener = lambda event: None,
+    should_stop: Callable[[], bool] = loop.never,
+    resume: bool = False,
+) -> RunResult:
+    """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
+
+    Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
+    where network, classes and contract do not fit, OutputExists where the folder holds a run,
+    Interrupted after saving, PocketvisionError where the loss or the disk forbids to go on.
+    """
+    since = perf_counter()
+    check_fit(dataset, spec, preprocess)
+    check_folder(run_folder, resume=resume)
+    keep_freed_memory()
+    with _threads(config.threads):
+        data = _loaded(dataset, config, preprocess, on_event=on_event, should_stop=should_stop)
+        job = _job(data, spec, config, preprocess)
+        job = _with_length(job, run_folder, since=since, resume=resume)
+        _write_json(run_folder / "config.json", job.config.to_dict())
+        _write_json(run_folder / "env.json", host())
+        end = _fitted(job, run_folder, on_event, should_stop, resume)
+        return _kept(end, job, data, run_folder)
+
+
+# ------------------------------------------------------------------------------------------- before
+
+
+def check_fit(dataset: Dataset, spec: NetSpec, preprocess: Preprocess) -> None:
+    """Raise LabelError or UsageError where network, classes and contract do not fit together."""
+    if len(spec.heads) != 1:
+        names = ", ".join(name for name, _ in spec.heads)
+        raise UsageError(f"training needs a network with one head, {spec.name} has {names}")
+    (name, head), k = spec.heads[0], len(dataset.classes)
+    if head.classes != k:
+        raise LabelError(
+            f"head {name!r} of {spec.name} has {head.classes} outputs, but {dataset.name} has "
+            f"{k} classes; make the network with --classes {k}"
+        )
+    if (preprocess.size, preprocess.channels) != (spec.resolution, spec.stem.c_in):
+        raise UsageError(
+            f"{spec.name} takes {spec.stem.c_in} channels of {spec.resolution}, the preprocessing "
+            f"gives {preprocess.channels} of {preprocess.size}"
+        )
+    for split in ("train", "val"):
+        if not dataset.splits.get(split):
+            raise LabelError(f"{dataset.name} has no image in its {split} split")
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Raise OutputExists where `folder` holds a run that is not to be resumed."""
+    held = [name for name in ("checkpoint", "results.csv", "bundle") if (folder / name).exists()]
+    if held and not resume:
+        raise OutputExists(
+            f"{folder} holds a run already ({held[0]}); add --resume to go on with it, or choose "
+            "another --name"
+        )
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Run with `count` threads, all usable cores where None."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or usable_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """A dataset with its images in memory, and what was left out."""
+
+    dataset: Dataset
+    train: Images
+    val: Images
+    val_samples: tuple[Sample, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def _loaded(
+    dataset: Dataset,
+    config: TrainConfig,
+    preprocess: Preprocess,
+    *,
+    on_event: Listener,
+    should_stop: Callable[[], bool],
+) -> _Data:
+    """Both splits. Training images keep their margins: random crops cut them instead."""
+    whole = replace(preprocess, crop_fraction=1.0)
+    found, skipped = {}, []
+    for split, contract in (("train", whole), ("val", preprocess)):
+        tell = _Telling(split, on_event, should_stop)
+        images, kept, bad = load_uint8(
+            dataset.splits[split],
+            contract,
+            workers=usable_cores() if config.workers is None else config.workers,
+            on_progress=tell,
+            skip_bad=config.skip_bad,
+        )
+        samples = tuple(dataset.splits[split][i] for i in kept)
+        truth = np.array([s.label for s in samples], np.int64)
+        found[split] = (Images(pixels=images, truth=truth), samples)
+        skipped += [(str(path), reason) for path, reason in bad]
+    if skipped:
+        on_event(Note(text=f"{len(skipped)} unreadable images were left out: see summary.json"))
+    train, (val, val_samples) = found["train"][0], found["val"]
+    return _Data(
+        dataset=dataset, train=train, val=val, val_samples=val_samples, skipped=tuple(skipped)
+    )
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Reports images read, and stops between two of them."""
+
+    split: str
+    on_event: Listener
+    should_stop: Callable[[], bool]
+
+    def __call__(self, done: int, total: int) -> None:
+        self.on_event(Loaded(split=self.split, done=done, total=total))
+        if self.should_stop():
+            raise Interrupted("stopped while reading images; there is nothing to resume yet")
+
+
+def _job(data: _Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess) -> Job:
+    plan = schedule.planned(config, n=len(data.train), n_val=len(data.val), size_hw=spec.resolution)
+    return Job(
+        network=build(_dropped(spec, config), seed=config.seed, drop_path=config.drop_path),
+        train=data.train,
+        val=data.val,
+        config=config,
+        plan=plan,
+        preprocess=preprocess,
+        labels=Labels(names=data.dataset.classes),
+        augment=augmenting.bound(augmenting.preset(config.augment, data.dataset), config.seed),
+    )
+
+
+def _dropped(spec: NetSpec, config: TrainConfig) -> NetSpec:
+    """The spec with the config's dropout, where it names one."""
+    if config.dropout is None:
+        return spec
+    heads = tuple((name, replace(h, dropout=config.dropout)) for name, h in spec.heads)
+    return replace(spec, heads=heads)
+
+
+def _with_length(job: Job, folder: Path, *, since: float, resume: bool) -> Job:
+    """The job with its number of steps fixed, in the plan and in the config.
+
+    A resumed run that --time had measured keeps the steps that were found then.
+    """
+    if resume and job.config.time and job.config.steps is None:
+        saved = schedule.from_dict(loop.resumable(folder).facts["plan"])
+        job = replace(job, plan=schedule.lengthened(job.plan, job.config, saved.steps))
+    else:
+        job = pace.timed(job, since=since)
+    return replace(job, config=replace(job.config, steps=job.plan.steps))
+
+
+# ----------------------------------------------------------------------------------- during, after
+
+
+def _fitted(
+    job: Job,
+    folder: Path,
+    on_event: Listener,
+    should_stop: Callable[[], bool],
+    resume: bool,
+) -> Finished:
+    for event in loop.fit(job, folder, should_stop=should_stop, resume=resume):
+        on_event(event)
+    assert isinstance(event, Finished)
+    return event
+
+
+def _kept(end: Finished, job: Job, data: _Data, folder: Path) -> RunResult:
+    """Write the figures and the bundle."""
+    names = [sample.name for sample in data.val_samples]
+    tables.write_classes(folder, end.metrics)
+    tables.write_confusion(folder, end.metrics)
+    tables.write_predictions(folder, names, data.val.truth, logits=end.logits, labels=job.labels)
+    summary = summary_of(end, job, data.dataset, data.skipped)
+    _write_json(folder / "summary.json", summary)
+    made = bundles.bundle_of(
+        end.network,
+        job.preprocess,
+        {end.network.spec.heads[0][0]: job.labels},
+        manifest=_manifest(job, summary),
+        images=[_pixels(sample, job.preprocess) for sample in _one_a_class(data.val_samples)],
+    )
+    return RunResult(
+        folder=folder,
+        bundle=bundles.save(made, folder / "bundle", overwrite=True),
+        metrics=end.metrics,
+        config=job.config,
+        epoch=end.epoch,
+        seconds=end.seconds,
+        skipped=data.skipped,
+    )
+
+
+def summary_of(
+    end: Finished, job: Job, dataset: Dataset, skipped: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """summary.json: what was trained on what, how good it is, what it costs."""
+    price = cost(end.network.spec)
+    return {
+        "format": 1,
+        "model": end.network.spec.name,
+        "resolution": list(end.network.spec.resolution),
+        "dataset": dataset.name,
+        "layout": dataset.layout,
+        "classes": list(dataset.classes),
+        "counts": {split: len(samples) for split, samples in dataset.splits.items()},
+        "skipped": [{"path": path, "reason": reason} for path, reason in skipped],
+        **end.metrics.to_dict(),
+        "params": price.params,
+        "macs": price.macs,
+        "size_bytes": _size_bytes(end.network),
+        "best_epoch": end.epoch,
+        "epochs": job.plan.epochs,
+        "steps": job.plan.steps,
+        "seconds": end.seconds,
+        "seed": job.config.seed,
+    }
+
+
+def _size_bytes(network: Network) -> int:
+    return sum(t.numel() * t.element_size() for t in network.state_dict().values())
+
+
+def _manifest(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the bundle says of its making."""
+    measured = ("n", "accuracy", "interval", "top5", "loss", "macro_recall")
+    return {
+        "made_by": "train",
+        "model": summary["model"],
+        "dataset": summary["dataset"],
+        "config": job.config.to_dict(),
+        "trace": job.trace(),
+        "measured": {key: summary[key] for key in measured},
+        "host": host(),
+    }
+
+
+def _pixels(sample: Sample, preprocess: Preprocess) -> np.ndarray:
+    source = sample.pixels if sample.path is None else sample.path
+    assert source is not None
+    return pixels_of(source, preprocess)
+
+
+def _one_a_class(samples: Sequence[Sample]) -> list[Sample]:
+    """The first sample of each class, up to the number of golden images."""
+    first = {s.label: s for s in reversed(samples)}
+    return [first[label] for label in sorted(first)][: bundles.GOLDEN_IMAGES]
+
+
+def _write_json(path: Path, row: Mapping[str, Any]) -> None:
+    replace_file(path, json.dumps(row, indent=1) + "\n")
