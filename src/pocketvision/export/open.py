@@ -19,7 +19,8 @@ from pocketvision.spec import NetSpec
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-TORCH_RUNTIMES = ("torch", "torch_channels_last")
+# torch_exact rounds activations to the grids of a quantized file that was imported.
+TORCH_RUNTIMES = ("torch", "torch_channels_last", "torch_exact")
 RUNTIMES = (*TORCH_RUNTIMES, *(backend.RUNTIME for backend in BACKENDS.values()))
 # Which runtimes read a file, the first unless asked otherwise.
 READERS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
@@ -96,7 +97,9 @@ def _bundle(path: Path, runtime: str | None, options: dict[str, Any]) -> Opened:
     return Opened(
         path=path,
         model=path / "weights.safetensors",
-        runtime=torch_runtime.load(bundle, channels_last=last, **options),
+        runtime=torch_runtime.load(
+            bundle, channels_last=last, exact=runtime == "torch_exact", **options
+        ),
         preprocess=bundle.preprocess,
         labels=bundle.labels,
         spec=bundle.spec,

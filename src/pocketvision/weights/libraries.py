@@ -115,13 +115,16 @@ def classes_of(tensors: Mapping[str, Tensor]) -> int | None:
 
 
 def in_channels_of(tensors: Mapping[str, Tensor]) -> int:
-    """Channels of the image: the narrowest input of a dense 3x3, for no later layer has so few."""
-    found = []
+    """Channels of the image: the narrowest input of a dense window, for no later layer has so few.
+
+    Where every window is depthwise or wide, the first reads a grey image.
+    """
+    narrowest = 17
     for name, tensor in tensors.items():
-        if leaf_of(name) == "weight" and tensor.ndim == 4 and tensor.shape[2] == 3:
-            dense = tensor.shape[1] > 1 or tensor.shape[0] < 64
-            found += [tensor.shape[1]] if dense else []
-        elif leaf_of(name).startswith("kernel") and tensor.ndim == 4 and tensor.shape[0] == 3:
-            found += [tensor.shape[2]] if tensor.shape[3] > 1 else []
-    several = [n for n in found if n > 1]
-    return min(several) if several else 3
+        keras_layout = leaf_of(name).startswith("kernel")
+        if tensor.ndim == 4 and (keras_layout or leaf_of(name) == "weight"):
+            window, channels = (tensor.shape[0], 2) if keras_layout else (tensor.shape[2], 1)
+            if window >= 3 and 1 < tensor.shape[channels] < narrowest:
+                deep = keras_layout and tensor.shape[3] == 1
+                narrowest = narrowest if deep else tensor.shape[channels]
+    return narrowest if narrowest <= 16 else 3 if keras.is_numbered(tensors) else 1

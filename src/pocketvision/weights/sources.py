@@ -24,14 +24,15 @@ from pocketvision.errors import UnknownName, closest
 class Source:
     """One file. `sha256` is whole or its first digits; `model` is a name of the zoo's table.
 
-    `url` None: the file is known by its hash, but no lasting address of it.
+    `url` None: the file is known by its hash, but no lasting address of it. `scaling`: a name of
+    found.SCALINGS; None for quantized files, which say it themselves.
     """
 
     name: str
     url: str | None
     model: str | None
     licence: str
-    scaling: str
+    scaling: str | None
     resolution: tuple[int, int] = (224, 224)
     top1: float | None = None
     sha256: str | None = None
@@ -117,7 +118,7 @@ CORAL = "https://raw.githubusercontent.com/google-coral/test_data/master/"
 def _coral(file: str, model: str | None, side: int, sha256: str) -> Source:
     return Source(
         name=f"coral/{file.removesuffix('.tflite')}", url=CORAL + file, model=model,
-        licence="Apache-2.0", scaling="-1..1", resolution=(side, side), sha256=sha256,
+        licence="Apache-2.0", scaling=None, resolution=(side, side), sha256=sha256,
     )  # fmt: skip
 
 
@@ -217,7 +218,7 @@ ROWS: tuple[Source, ...] = (
         name="mediapipe/coco_ssd_mobilenet_v1_1.0_quant",
         url="https://storage.googleapis.com/mediapipe-assets/"
         "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29_no_metadata.tflite",
-        model=None, licence="Apache-2.0", scaling="-1..1", resolution=(300, 300),
+        model=None, licence="Apache-2.0", scaling=None, resolution=(300, 300),
         sha256="e4b118e5e4531945de2e659742c7c590f7536f8d0ed26d135abcfe83b4779d13",
     ),
     Source(
