@@ -18,7 +18,8 @@ from pocketvision.errors import UsageError
 from pocketvision.model import Network
 
 RANGES = {"uint8": (0, 255), "int8": (-128, 127)}
-HEAD_POOL, SOFTMAX = ".pool", ".softmax"
+POOL, SOFTMAX = ".pool", ".softmax"
+TIE = 2.0**-12  # above the rounding of float32, far below a step
 
 
 def exact_network(bundle: Bundle) -> Network:
@@ -34,12 +35,16 @@ def exact_network(bundle: Bundle) -> Network:
         )
     net = bundle.network()
     for address, edge in record["edges"].items():
-        _attach(net, address, grid(edge))
+        _attach(net, address, grid(edge, nudge=TIE if address.endswith(POOL) else 0.0))
     return net
 
 
-def grid(edge: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
-    """The rounding of one edge: a function of real values. Raises UsageError."""
+def grid(edge: Mapping[str, Any], *, nudge: float = 0.0) -> Callable[[Tensor], Tensor]:
+    """The rounding of one edge: a function of real values. Raises UsageError.
+
+    `nudge`, a small part of a step, sends ties up: a mean of few whole numbers often lies on one,
+    and kernels take (sum + n / 2) / n.
+    """
     try:
         lowest, highest = RANGES[edge["scheme"]]
         scale, zero = float(edge["scale"]), int(edge["zero_point"])
@@ -47,8 +52,7 @@ def grid(edge: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
         raise UsageError(f"quantization.json holds an edge that is not understood: {edge}") from None
 
     def rounded(x: Tensor) -> Tensor:
-        # Ties go away from zero, as in TFLite's kernels; torch.round would send them to even.
-        steps = torch.floor((x / scale).abs() + 0.5) * torch.sign(x)
+        steps = torch.round(x / scale + nudge)
         return (torch.clamp(steps + zero, lowest, highest) - zero) * scale
 
     return rounded
@@ -61,8 +65,8 @@ def _attach(net: Network, address: str, rounded: Callable[[Tensor], Tensor]) -> 
         return
     if address.endswith(SOFTMAX):  # behind the logits, which are our output
         return
-    if address.endswith(HEAD_POOL):
-        owner = _module(net, address.removesuffix(HEAD_POOL))
+    if address.endswith(POOL):
+        owner = _module(net, address.removesuffix(POOL))
         reader = owner.hidden if hasattr(owner, "hidden") else owner.reduce
         reader.register_forward_pre_hook(lambda _m, x: (rounded(x[0]),))
         return

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from pocketvision.bundle import Bundle, bundle_of, mismatches
-from pocketvision.errors import UsageError, WeightsError, closest
+from pocketvision.cost import cost
+from pocketvision.errors import SpecError, UsageError, WeightsError, closest
 from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -26,6 +27,11 @@ SCALINGS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0..1": ((0.0,) * 3, (1.0,) * 3),
     "0..255": ((0.0,) * 3, (1 / 255,) * 3),
 }
+
+
+MAX_SIDE_PX = 2048
+MAX_PEAK_BYTES = 1 << 29
+MAX_MACS = 60e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +116,8 @@ def finished(
         found = replace(found, facts={**found.facts, "channels": turned})
     if problems := mismatches(spec, weights):
         raise WeightsError(f"weights do not fit {spec.name}: {'; '.join(problems[:5])}")
+    _check_size(spec)
+    _check_finite(weights, "its weights are")
     network = Network(spec)
     network.load_state_dict(dict(weights))
     names = wishes.labels or labels
@@ -118,7 +126,28 @@ def finished(
     made = bundle_of(
         network.eval(), preprocess, by_head, manifest={"made_by": "import", **found.record()}
     )
+    _check_finite(made.golden, "what the network answers is")
     return Imported(bundle=replace(made, quantization=quantization), found=found)
+
+
+def _check_size(spec: NetSpec) -> None:
+    """Refuse a network that would take the machine with it when it is run."""
+    try:
+        price = cost(spec)
+    except SpecError as e:
+        raise WeightsError(f"the network cannot run: {e}") from None
+    if price.peak_bytes > MAX_PEAK_BYTES or price.macs > MAX_MACS:
+        height, width = spec.resolution
+        raise WeightsError(
+            f"at {height}x{width} the network needs {price.peak_bytes / 2**30:.1f} GiB and "
+            f"{price.macs / 1e9:.0f} billion MACs, more than any here: damaged, or --input-size"
+        )
+
+
+def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{what} not finite ({name}): the file is damaged")
 
 
 def labels_of(classes: int, names: tuple[str, ...] | None) -> Labels:
@@ -192,6 +221,11 @@ def preprocess_for(
 ) -> Preprocess:
     """A contract of that size, scaled by the name `scaling` unless the person wishes another."""
     mean, std = SCALINGS[wishes.scaling or scaling]
+    if max(size) > MAX_SIDE_PX or min(size) < 1:
+        raise WeightsError(
+            f"its images are {size[0]}x{size[1]}, no size that networks here are for: damaged, "
+            "or --input-size"
+        )
     return Preprocess(
         size=size, channels=channels, mean=mean[:channels], std=std[:channels], resize=resize
     )
