@@ -91,8 +91,9 @@ def _convolution(address: str, f: Filter, epsilon: float) -> dict[str, Tensor]:
 
 def _norm(norm: Norm, bias: np.ndarray | None, epsilon: float) -> dict[str, np.ndarray]:
     """A batch-norm's four vectors under our one epsilon; a bias before it goes into the mean."""
-    mean = norm.mean if bias is None else norm.mean - bias
-    variance = norm.variance + np.float32(norm.epsilon - epsilon)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+        mean = norm.mean if bias is None else norm.mean - bias
+        variance = norm.variance + np.float32(norm.epsilon - epsilon)
     rows = {"weight": norm.scale, "bias": norm.shift, "running_mean": mean}
     return rows | {"running_var": variance.astype(norm.variance.dtype)}
 
@@ -100,7 +101,7 @@ def _norm(norm: Norm, bias: np.ndarray | None, epsilon: float) -> dict[str, np.n
 def _tensor(value: np.ndarray) -> Tensor:
     if not np.isfinite(value).all():
         raise WeightsError("the file holds numbers that are infinite or none at all: damaged")
-    return torch.from_numpy(np.ascontiguousarray(value))
+    return torch.from_numpy(np.array(value, order="C"))
 
 
 # ------------------------------------------------------------------------------------ quantization

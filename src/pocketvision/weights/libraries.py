@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -90,17 +91,34 @@ def learnable(tensors: Mapping[str, Tensor]) -> int:
     return sum(t.numel() for name, t in tensors.items() if leaf_of(name) in COUNTED)
 
 
-def layers_of(tensors: Mapping[str, Tensor]) -> int:
-    """How many convolutions and matrices a table holds."""
+def windows_of(tensors: Mapping[str, Tensor]) -> Counter[Window]:
+    """The convolutions and matrices of a table by their sizes."""
     if keras.is_numbered(tensors):
-        return sum(
-            "weight" in row
-            for kind, rows in keras.numbered(tensors).items()
-            for row in rows
-            if kind != "batch_normalization"
-        )
-    kernels = [t for name, t in tensors.items() if leaf_of(name) in KERNELS]
-    return sum(t.ndim > 1 for t in kernels)
+        rows = keras.numbered(tensors)
+        layers = [r for kind, rows in rows.items() if kind != "batch_normalization" for r in rows]
+        return Counter(_window(r["weight"].shape) for r in layers if "weight" in r)
+    found: Counter[Window] = Counter()
+    for name, tensor in tensors.items():
+        if leaf_of(name) in KERNELS and tensor.ndim > 1:
+            found[_window(_plain_shape(name, tensor))] += 1
+    return found
+
+
+Window = tuple[int, int, int]  # channels out, kernel, channels in of a group
+
+
+def _window(shape: Sequence[int]) -> Window:
+    return shape[0], shape[2] if len(shape) > 2 else 1, shape[1]
+
+
+def _plain_shape(name: str, tensor: Tensor) -> tuple[int, ...]:
+    """The shape in PyTorch's layout."""
+    shape = tuple(tensor.shape)
+    if not leaf_of(name).endswith(("kernel", "kernel:0")):
+        return shape
+    if len(shape) == 4 and shape[3] == 1:  # HWC1; a convolution to one channel is not told apart
+        return shape[2], 1, shape[0], shape[1]
+    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape[::-1]
 
 
 def classes_of(tensors: Mapping[str, Tensor]) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pocketvision.errors import WeightsError
 
-MAX_PICKLE_BYTES = 4 << 20  # of a thousand tensors: a few hundred kilobytes
+MAX_PICKLE_BYTES = 2 << 20  # of a thousand tensors: a few hundred kilobytes
 ITEM_BYTES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2,
     "LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1,

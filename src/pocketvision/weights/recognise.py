@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -59,18 +60,24 @@ def named(spec: NetSpec, *, numerics: tuple[str, ...] = NUMERICS) -> Named | Non
 def _likely(
     model: str, spec: NetSpec, numerics: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
-    """Options under which a model has as many blocks at least, of the same kinds."""
-    for options in variants(model, numerics):
-        one = _made(model, options)
-        if one is None or len(one.blocks) < len(spec.blocks):
-            continue
-        kinds = [type(b) for b in one.blocks[: len(spec.blocks)]]
-        if kinds != [type(b) for b in spec.blocks]:
+    """Options under which a model starts with blocks of these kinds, at least half of its own."""
+    kinds = tuple(type(b) for b in spec.blocks)
+    for options, theirs in _kinds(model, numerics):
+        if theirs[: len(kinds)] != kinds or 2 * len(kinds) < len(theirs):
             continue
         for width in _widths(model):
             scaled = {**options, **width}
             if (made := _made(model, scaled)) is not None and made.stem.c_out == spec.stem.c_out:
                 yield scaled
+
+
+@cache
+def _kinds(
+    model: str, numerics: tuple[str, ...]
+) -> tuple[tuple[dict[str, Any], tuple[type, ...]], ...]:
+    """(options, kinds of its blocks) of every variant of a model; widths do not change kinds."""
+    rows = [(options, _made(model, options)) for options in variants(model, numerics)]
+    return tuple((o, tuple(type(b) for b in s.blocks)) for o, s in rows if s is not None)
 
 
 def _widths(model: str) -> list[dict[str, Any]]:

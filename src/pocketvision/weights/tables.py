@@ -7,6 +7,7 @@ right are tried by the importer of their library.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,18 +19,23 @@ from pocketvision.errors import PocketvisionError, SpecError, UsageError, Weight
 from pocketvision.spec import NetSpec
 from pocketvision.weights.libraries import (
     LIBRARIES,
+    Window,
     classes_of,
     converted,
     in_channels_of,
-    layers_of,
     learnable,
     likely,
+    windows_of,
 )
 from pocketvision.weights.match import Mismatch
 from pocketvision.weights.recognise import NUMERICS, WIDTHS, variants
 from pocketvision.zoo import MODELS
 from pocketvision.zoo import aliases as zoo_aliases
 from pocketvision.zoo.lookup import options_of, resolve
+
+
+NEAR = 2  # layers that a damaged table may have too many or too few
+WHOLE = ("1x1", "dense", "fully_connected")  # operations that read every channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +69,19 @@ def recognised(tensors: Mapping[str, Tensor], *, hint: str = "") -> Fit:
             f"them: {some}, ..."
         )
     count, changes = learnable(tensors), _changes(tensors)
-    listed = list(_listed(libraries, changes))
-    widened = _widened(libraries, changes, layers_of(tensors))
-    for candidates in (iter(listed), widened):
-        fits = _fitting(candidates, tensors, count)
+    tried: list[Candidate] = []
+    for candidates in (
+        _listed(libraries, changes),
+        _widened(libraries, changes, windows_of(tensors).total()),
+    ):
+        kept = list(candidates)
+        tried += kept
+        fits = _fitting(iter(kept), tensors, count)
         if fits:
             best = min(fits, key=lambda f: _rank(f.chosen, hint))
             others = tuple(f.chosen for f in fits if _differs(f.chosen.spec, best.chosen.spec))
             return replace(best, others=others)
-    raise _nothing_fits(listed, tensors, count)
+    raise _nothing_fits(tried, tensors, count)
 
 
 def named(tensors: Mapping[str, Tensor], model: str) -> Fit:
@@ -116,14 +126,14 @@ def _listed(libraries: list[str], changes: dict[str, Any] | None) -> Iterator[Ca
 def _widened(
     libraries: list[str], changes: dict[str, Any] | None, count: int
 ) -> Iterator[Candidate]:
-    """The same networks at other widths and with the switches that exist, if of `count` layers."""
+    """The same networks at other widths and with the switches that exist, of about `count` layers."""
     for library in libraries:
         table = zoo_aliases.LIBRARIES[library].values()
         rules = {(model, fixed.get("numerics", "torch")) for model, fixed in table}
         for model, numerics in sorted(rules, key=lambda r: NUMERICS.index(r[1])
                                       if r[1] in NUMERICS else 9):  # fmt: skip
             for options in variants(model, (numerics,)):
-                if _layers(_made(model, options, changes)) != count:
+                if abs(_windows(_made(model, options, changes)).total() - count) > NEAR:
                     continue
                 for width in WIDTHS if "width" in options_of(model) else (1.0,):
                     scaled = {**options, "width": width} if width != 1.0 else options
@@ -172,12 +182,17 @@ def _count(spec: NetSpec) -> int:
         return -1
 
 
-def _layers(spec: NetSpec | None) -> int:
-    """Layers with weights, by the cost's rows; -1 for no spec."""
+def _windows(spec: NetSpec | None) -> Counter[Window]:
+    """The convolutions and matrices of a spec by their sizes; empty for no spec."""
     try:
-        return -1 if spec is None else sum(row.params > 0 for row in cost(spec).rows)
+        rows = () if spec is None else cost(spec).rows
     except PocketvisionError:
-        return -1
+        rows = ()
+    return Counter(
+        (row.out[0], row.kernel, row.c_in if row.operation in WHOLE else 1)
+        for row in rows
+        if row.params > 0
+    )
 
 
 def _rank(candidate: Candidate, hint: str) -> tuple[int, int]:
@@ -201,10 +216,12 @@ def _differs(a: NetSpec, b: NetSpec) -> bool:
 
 
 def _nothing_fits(
-    listed: list[Candidate], tensors: Mapping[str, Tensor], count: int
+    tried: list[Candidate], tensors: Mapping[str, Tensor], count: int
 ) -> WeightsError:
     """The error against the network with the fewest differences among those of a like size."""
-    near = sorted(listed, key=lambda c: abs(_count(c.spec) - count))[:4]
+    windows = windows_of(tensors)
+    alike = {id(c): (windows & _windows(c.spec)).total() for c in tried}
+    near = sorted(tried, key=lambda c: (-alike[id(c)], abs(_count(c.spec) - count)))[:6]
     found: list[tuple[float, Candidate, WeightsError]] = []
     for c in near:
         try:

@@ -110,5 +110,6 @@ def _real(values: np.ndarray, packed: dict[str, Any], name: str) -> np.ndarray:
     scale, least = packed.get("scale"), packed.get("min")
     if not isinstance(scale, int | float) or not isinstance(least, int | float):
         raise WeightsError(f"tensor {name!r} is packed without scale and min")
-    real: np.ndarray = (values.astype(np.float64) * scale + least).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+        real: np.ndarray = (values.astype(np.float64) * scale + least).astype(np.float32)
     return real

@@ -129,7 +129,8 @@ def dequantized(raw: np.ndarray, grid: Grid, name: str) -> np.ndarray:
     if count > 1:
         shape[axis] = count
     scale, zero = grid.scale.reshape(shape), grid.zero_point.reshape(shape)
-    real: np.ndarray = (scale * (raw.astype(np.float64) - zero)).astype(np.float32)
+    with np.errstate(over="ignore"):  # a damaged scale; what is infinite is refused later
+        real: np.ndarray = (scale * (raw.astype(np.float64) - zero)).astype(np.float32)
     return real
 
 
