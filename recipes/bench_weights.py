@@ -62,7 +62,7 @@ DIRECTION = "onnx/ch_ppocr_mobile_v2.0_cls_infer.onnx"
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-# -------------------------------------------------------------------------------------------- images
+# ------------------------------------------------------------------------------------------- images
 
 
 def images(data: Path) -> tuple[list[np.ndarray], np.ndarray]:
@@ -80,7 +80,7 @@ def squashed(pixels: list[np.ndarray], p: Preprocess) -> tuple[np.ndarray, np.nd
     return whole, to_tensor(whole, p)
 
 
-# ------------------------------------------------------------------------------------------ runtimes
+# ----------------------------------------------------------------------------------------- runtimes
 
 
 @torch.inference_mode()
@@ -98,9 +98,7 @@ def litert(path: Path, inputs: np.ndarray, tensor: int | None = None) -> np.ndar
     run.allocate_tensors()
     source = run.get_input_details()[0]["index"]
     target = run.get_output_details()[0]["index"] if tensor is None else tensor
-    scale, zero = next(
-        d["quantization"] for d in run.get_tensor_details() if d["index"] == target
-    )
+    scale, zero = next(d["quantization"] for d in run.get_tensor_details() if d["index"] == target)
     found = []
     for x in inputs:
         run.set_tensor(source, x[None])
@@ -126,7 +124,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-# --------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 def same(mine: np.ndarray, theirs: np.ndarray) -> float:

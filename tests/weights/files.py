@@ -31,7 +31,7 @@ def torchvision_v2(net):
     for i, block in enumerate(net.spec.blocks):
         places = [name for name, _ in block.layers]
         for k, layer in enumerate(places):
-            inner = f"conv.{k}" if k < len(places) - 1 else f"conv.{k}"
+            inner = f"conv.{k}"
             names[f"blocks.{i}.{layer}"] = f"features.{i + 1}" if i == last else (
                 f"features.{i + 1}.{inner}")  # fmt: skip
     for key, value in rows.items():
@@ -55,7 +55,7 @@ def saved_pth(state, *, legacy=False):
     return out.getvalue()
 
 
-# ---------------------------------------------------------------------------------------------- Keras
+# -------------------------------------------------------------------------------------------- Keras
 
 V1_NAMES = {"depthwise": "conv_dw", "pointwise": "conv_pw"}
 
@@ -66,7 +66,9 @@ def keras_v1(net):
     for key, value in net.state_dict().items():
         if key.endswith("num_batches_tracked"):
             continue
-        layer, kind, leaf = ("head", *key.rsplit(".", 2)[1:]) if key[0] == "h" else key.rsplit(".", 2)
+        layer, kind, leaf = (
+            ("head", *key.rsplit(".", 2)[1:]) if key[0] == "h" else key.rsplit(".", 2)
+        )
         if layer == "head":
             kind, name = "conv", "conv_preds"
         elif layer == "stem":
@@ -119,7 +121,7 @@ def saved_numbered(path, layers):
 
     counts = {}
     with h5py.File(path, "w") as f:
-        for name, leaves in layers.items():
+        for leaves in layers.values():
             norm = "gamma" in leaves
             kind = "batch_normalization" if norm else (
                 "depthwise_conv2d" if "depthwise_kernel" in leaves else "conv2d")  # fmt: skip
@@ -156,7 +158,7 @@ def saved_tfjs(folder, layers, *, topology=None, shards=2, packed=False):
     return folder
 
 
-# --------------------------------------------------------------------------------------------- damage
+# ------------------------------------------------------------------------------------------- damage
 
 
 def mutated(data, rng):

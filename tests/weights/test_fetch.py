@@ -124,7 +124,7 @@ def test_a_weak_tag_or_another_version_is_never_continued(tmp_path, server):
     assert server.seen[1][1] is None
     other = tmp_path / "other"
     server.plan = ["cut"] * 6
-    with pytest.raises(WeightsError, match="the connection was cut|IncompleteRead"):
+    with pytest.raises(WeightsError, match=r"the connection was cut|IncompleteRead"):
         fetch.pull(row(server.url), places(other))
     server.tag, server.plan = '"v2"', []
     assert fetch.pull(row(server.url), places(other)).path.read_bytes() == BODY
@@ -175,7 +175,7 @@ def test_not_found_is_final(tmp_path, server):
 
 
 def test_a_server_that_is_not_there(tmp_path):
-    with pytest.raises(WeightsError, match="cannot download http://127.0.0.1:9/net.bin"):
+    with pytest.raises(WeightsError, match=r"cannot download http://127.0.0.1:9/net.bin"):
         fetch.pull(row("http://127.0.0.1:9/net.bin"), places(tmp_path))
     with pytest.raises(WeightsError, match="only http and https"):
         fetch.pull(row("file:///etc/passwd"), places(tmp_path))
@@ -183,7 +183,7 @@ def test_a_server_that_is_not_there(tmp_path):
 
 def test_without_a_hash_only_when_said_and_then_kept(tmp_path, server):
     unknown = row(server.url, sha256=None)
-    with pytest.raises(WeightsError, match="no hash of test/net is known.*--unverified"):
+    with pytest.raises(WeightsError, match=r"no hash of test/net is known.*--unverified"):
         fetch.pull(unknown, places(tmp_path))
     assert server.seen == []
     got = fetch.pull(unknown, places(tmp_path), unverified=True)
@@ -228,7 +228,7 @@ def test_the_hub_of_hugging_face_is_looked_into(tmp_path):
     assert got.path == snapshot / "model.safetensors"
 
 
-# ------------------------------------------------------------------------------------------ the table
+# ---------------------------------------------------------------------------------------- the table
 
 
 def test_rows_are_sound():
@@ -246,7 +246,7 @@ def test_rows_are_sound():
         assert r.top1 is None or 50 < r.top1 < 80
         if r.model is not None:
             target(r.model)  # a name that the zoo knows
-    with pytest.raises(UnknownName, match="did you mean 'timm/mobilenetv2_100.ra_in1k'"):
+    with pytest.raises(UnknownName, match=r"did you mean 'timm/mobilenetv2_100.ra_in1k'"):
         source("timm/mobilenetv2_100.ra_in1")
     assert by_sha256(SHA256) is None
 

@@ -1,3 +1,4 @@
+# ruff: noqa: PT017  (whether a damaged file is refused at all is left open)
 """Damaged and hostile files: every reader answers with its own error, in bounded memory, and runs
 no code. The damage follows from a fixed seed; the suite's time limit stands for "in bounded time".
 """
@@ -104,7 +105,7 @@ def test_tensorflow_js(tmp_path):
 
 
 def test_h5(tmp_path):
-    """The child's own program in forks of one process: starting Python 200 times would take long."""
+    """The child's own program in forks of one process: 200 starts of Python take long."""
     pytest.importorskip("h5py")
     layers = {f"l{i}": {"kernel": np.random.default_rng(i).normal(size=(3, 3, 4, 8))}
               for i in range(6)}  # fmt: skip
@@ -171,7 +172,7 @@ def test_through_the_one_door(tmp_path, kind):
             assert all(t.isfinite().all() for t in made.bundle.golden.values())
 
 
-# --------------------------------------------------------------------------------------------- hostile
+# ------------------------------------------------------------------------------------------ hostile
 
 
 def rewritten(data, change):
@@ -203,7 +204,9 @@ def test_sizes_that_a_pth_only_claims():
     data = bytearray(saved_pth(table()))
     at = data.rfind(b"PK\x01\x02")  # the last entry of the directory: its two sizes
     data[at + 20 : at + 28] = struct.pack("<II", 1 << 31, 1 << 31)
-    with pytest.raises(WeightsError, match="claims to hold more than its size|not a whole archive"):
+    with pytest.raises(
+        WeightsError, match=r"claims to hold more than its size|not a whole archive"
+    ):
         torch_file.read_pth(bytes(data))
 
 
@@ -253,7 +256,7 @@ def test_shards_outside_the_folder(tmp_path, name):
     weights = [{"name": "w/kernel", "shape": [4], "dtype": "float32"}]
     row = {"weightsManifest": [{"paths": [name], "weights": weights}]}
     (folder / "model.json").write_text(json.dumps(row))
-    with pytest.raises(WeightsError, match="no plain file name|is missing"):
+    with pytest.raises(WeightsError, match=r"no plain file name|is missing"):
         import_file(folder)
 
 
@@ -277,7 +280,7 @@ def test_absurd_shapes_in_json(tmp_path, shape):
     weights = [{"name": "w/kernel", "shape": shape, "dtype": "float32"}]
     row = {"weightsManifest": [{"paths": ["w.bin"], "weights": weights}]}
     (folder / "model.json").write_text(json.dumps(row))
-    with pytest.raises(WeightsError, match="reaches over the end|no shape of whole numbers"):
+    with pytest.raises(WeightsError, match=r"reaches over the end|no shape of whole numbers"):
         import_file(folder)
 
 

@@ -1,4 +1,4 @@
-"""Files of every source through the one door: the same numbers, the same answers, a plain report."""
+"""Files of every source through the one door: the same numbers and answers, a plain report."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def same_answers(made, net, size=64):
     return float((y - z).abs().max() / z.abs().max()) < 1e-5
 
 
-# --------------------------------------------------------------------------------------------- PyTorch
+# ------------------------------------------------------------------------------------------ PyTorch
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "wrapped", "safetensors"])
@@ -106,7 +106,7 @@ def test_the_config_that_hubs_keep_beside_the_file_decides(tmp_path):
     assert asked.bundle.preprocess.std == (1.0, 1.0, 1.0)
 
 
-# ----------------------------------------------------------------------------------------------- Keras
+# -------------------------------------------------------------------------------------------- Keras
 
 
 @pytest.mark.parametrize("kind", ["model.h5", "plain.h5", "new.weights.h5", "model.keras"])
@@ -141,8 +141,8 @@ def test_what_a_keras_description_says_counts(tmp_path, v1):
     assert spec.stem.act == spec.blocks[3].depthwise.act == "relu"
     assert spec.numerics.bn_epsilon == 0.01
     assert spec.resolution == (96, 96)
-    odd = keras_config(96).replace('"ReLU"', '"Activation"').replace('"max_value": 6.0',
-                                                                     '"activation": "selu"')  # fmt: skip
+    odd = keras_config(96).replace('"ReLU"', '"Activation"')
+    odd = odd.replace('"max_value": 6.0', '"activation": "selu"')
     with pytest.raises(WeightsError, match="activation 'selu', which mobilenet_v1 has not"):
         import_file(saved_h5(tmp_path / "odd.h5", keras_v1(v1), config=odd))
 
@@ -170,8 +170,10 @@ def test_tensorflow_js_with_a_head_of_matrices(tmp_path, v1):
     bias = rng.normal(size=10)
     layers["dense_Dense1"] = {"kernel": first, "bias": bias}
     layers["dense_Dense2"] = {"kernel": last}
-    dense = [{"class_name": "Dense", "config": {"name": "dense_Dense1", "activation": "relu"}},
-             {"class_name": "Dense", "config": {"name": "dense_Dense2", "activation": "softmax"}}]  # fmt: skip
+    dense = [
+        {"class_name": "Dense", "config": {"name": f"dense_Dense{i}", "activation": act}}
+        for i, act in ((1, "relu"), (2, "softmax"))
+    ]
     topology = json.loads(keras_config(64))
     topology["config"]["layers"] += dense
     folder = saved_tfjs(tmp_path / "js", layers, topology=topology)
@@ -186,7 +188,7 @@ def test_tensorflow_js_with_a_head_of_matrices(tmp_path, v1):
     assert np.abs(y - by_hand).max() < 1e-4 * np.abs(by_hand).max()
 
 
-# ------------------------------------------------------------------------------------------ mismatches
+# --------------------------------------------------------------------------------------- mismatches
 
 
 def changed(state, kind):
@@ -242,7 +244,7 @@ def test_names_of_nobody(tmp_path):
         import_file(file)
 
 
-# --------------------------------------------------------------------------------------------- details
+# ------------------------------------------------------------------------------------------ details
 
 
 def test_grey_images_and_bgr(tmp_path):

@@ -11,7 +11,7 @@ from pocketvision.weights.exact import exact_network
 from pocketvision.weights.found import Wishes
 from pocketvision.weights.tflite_file import Grid, dequantized
 
-from .tflite_writer import Writer, f32, small_float, small_quantized
+from .tflite_writer import Writer, f32, small_float, small_quantized, whole
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
 
@@ -67,7 +67,7 @@ def test_quantized_file_equals_its_runtime_to_a_few_steps(signed):
     # which are cut, decide; a step there is two of the output.
     assert steps.max() <= 3
     assert (steps == 0).mean() > 0.8
-    # A pixel of value p is stored as p in uint8 and p - 128 in int8: the contract must say the same.
+    # A pixel p is stored as p in uint8 and p - 128 in int8: the contract must say the same.
     p = made.bundle.preprocess
     assert p.mean == pytest.approx((128 / 255,) * 3)
     assert p.std == pytest.approx((128 / 255,) * 3)
@@ -103,14 +103,12 @@ def test_relu6_shows_as_a_grid_that_ends_at_six():
     w = Writer()
     image = w.tensor((1, 8, 8, 3), "uint8", scale=1 / 128, zero=128)
     six = {"dtype": "uint8", "scale": 6 / 255, "zero": 0}
-    from .tflite_writer import whole
-
-    x = w.conv(image, *whole(w, rng, (4, 3, 3, 3), 1 / 128, False, 0), w.tensor((1, 4, 4, 4), **six),
-               stride=2)  # fmt: skip
-    y = w.conv(x, *whole(w, rng, (1, 3, 3, 4), 6 / 255, False, 3), w.tensor((1, 4, 4, 4), **six),
-               deep=True)  # fmt: skip
-    z = w.conv(y, *whole(w, rng, (4, 1, 1, 4), 6 / 255, False, 0),
-               w.tensor((1, 4, 4, 4), "uint8", scale=0.1, zero=0))  # fmt: skip
+    first = whole(w, rng, (4, 3, 3, 3), 1 / 128, False, 0)
+    x = w.conv(image, *first, w.tensor((1, 4, 4, 4), **six), stride=2)
+    deep = whole(w, rng, (1, 3, 3, 4), 6 / 255, False, 3)
+    y = w.conv(x, *deep, w.tensor((1, 4, 4, 4), **six), deep=True)
+    last = whole(w, rng, (4, 1, 1, 4), 6 / 255, False, 0)
+    z = w.conv(y, *last, w.tensor((1, 4, 4, 4), "uint8", scale=0.1, zero=0))
     spec = read(w.bytes([image], [z]), resolution=(32, 32)).bundle.spec
     assert (spec.stem.act, spec.blocks[0].depthwise.act) == ("relu6", "relu6")
     assert spec.blocks[0].pointwise.act == "relu"  # cut at zero, but ends at 25.5
@@ -138,7 +136,9 @@ def test_what_is_no_known_network_is_named():
     image = w.tensor((1, 8, 8, 3))
     x = w.conv(image, f32(w, rng, 8, 3, 3, 3), f32(w, rng, 8), w.tensor((1, 4, 4, 8)), stride=2)
     y = w.conv(x, f32(w, rng, 8, 3, 3, 8), f32(w, rng, 8), w.tensor((1, 4, 4, 8)))
-    with pytest.raises(WeightsError, match=r"no block of a known network .* operator 1 \(CONV_2D\)"):
+    with pytest.raises(
+        WeightsError, match=r"no block of a known network .* operator 1 \(CONV_2D\)"
+    ):
         read(w.bytes([image], [y]))
 
 

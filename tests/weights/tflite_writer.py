@@ -5,9 +5,9 @@ through the schema (the flatbuffers package, not our reader).
 import flatbuffers
 import numpy as np
 
-CODES = {"ADD": 0, "AVERAGE_POOL_2D": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 9,
-         "LOGISTIC": 14, "MUL": 18, "RELU6": 21, "RESHAPE": 22, "SOFTMAX": 25, "PAD": 34, "MEAN": 40,
-         "HARD_SWISH": 117}  # fmt: skip
+CODES = {"ADD": 0, "AVERAGE_POOL_2D": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4,
+         "FULLY_CONNECTED": 9, "LOGISTIC": 14, "MUL": 18, "RELU6": 21, "RESHAPE": 22,
+         "SOFTMAX": 25, "PAD": 34, "MEAN": 40, "HARD_SWISH": 117}  # fmt: skip
 # Union tags of the options tables (schema.fbs, BuiltinOptions).
 OPTIONS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "AVERAGE_POOL_2D": 5, "FULLY_CONNECTED": 8,
            "SOFTMAX": 9, "ADD": 11, "RESHAPE": 17, "MUL": 21, "PAD": 22, "MEAN": 27,
@@ -38,8 +38,10 @@ class Writer:
 
     def conv(self, x, w, b, out, *, stride=1, act=0, padding=0, deep=False, dilation=1):
         options = [(0, "b", padding), (1, "i", stride), (2, "i", stride)]
-        options += [(3, "i", 1), (4, "b", act), (5, "i", dilation), (6, "i", dilation)] if deep else [
-            (3, "b", act), (4, "i", dilation), (5, "i", dilation)]  # fmt: skip
+        if deep:
+            options += [(3, "i", 1), (4, "b", act), (5, "i", dilation), (6, "i", dilation)]
+        else:
+            options += [(3, "b", act), (4, "i", dilation), (5, "i", dilation)]
         name = "DEPTHWISE_CONV_2D" if deep else "CONV_2D"
         return self.add(name, [x, w, b], out, options)
 
@@ -127,7 +129,7 @@ def vector_u8(b, raw):
     return b.CreateNumpyVector(np.frombuffer(raw, np.uint8))
 
 
-# ------------------------------------------------------------------------------------ small networks
+# ----------------------------------------------------------------------------------- small networks
 
 
 def small_float(*, swish=False, padded=False, seed=0):
@@ -198,7 +200,7 @@ def ended(w, rng, image, x, c, size):
 
 
 def small_quantized(*, signed, seed=0):
-    """Stem, separable block with a shortcut, classifier, in uint8 per tensor or int8 per channel."""
+    """Stem, separable block with a shortcut, classifier; uint8 per tensor or int8 per channel."""
     rng = np.random.default_rng(seed)
     w, kind = Writer(), "int8" if signed else "uint8"
     low = -128 if signed else 0

@@ -78,13 +78,14 @@ def pull(
     out, row, where = Output(json=json), source(name), places()
     where = replace(where, offline="--offline") if offline else where
     out.say(f"{row.name}: {row.licence}, {row.url or 'no address'}")
-    with out.progress("bytes", None) as advance:
+    with out.progress("percent", 100) as advance:
         seen = 0
 
-        def on_progress(done: int, _total: int | None) -> None:
+        def on_progress(done: int, total: int | None) -> None:
             nonlocal seen
-            advance(max(0, done - seen))
-            seen = done
+            if total and (percent := 100 * done // total) > seen:
+                advance(percent - seen)
+                seen = percent
 
         got = fetch.pull(row, where, unverified=unverified, on_progress=on_progress)
     out.say(_pulled(got))
@@ -151,4 +152,6 @@ def _record(row: Source, *, here: bool) -> dict[str, Any]:
 
 def _pulled(got: Pulled) -> str:
     size = mebibytes(got.path.stat().st_size)
-    return f"{got.path}: {size} from {got.where}\nsha256 {got.sha256}, checked against {got.checked}"
+    return (
+        f"{got.path}: {size} from {got.where}\nsha256 {got.sha256}, checked against {got.checked}"
+    )

@@ -17,7 +17,7 @@ from pocketvision.weights.graph import Filter, Graph, Norm
 def padding_of(reading: Reading, preferred: str) -> str:
     """The one padding rule that every convolution of the file may stem from.
 
-    Where several fit (odd sizes, no stride), `preferred` counts. Raises WeightsError when none does.
+    Where several fit (odd sizes, no stride), `preferred` counts. Raises WeightsError for none.
     """
     rules = set(PADDINGS)
     for address, f in reading.filters.items():
@@ -91,9 +91,8 @@ def _convolution(address: str, f: Filter, epsilon: float) -> dict[str, Tensor]:
 
 def _norm(norm: Norm, bias: np.ndarray | None, epsilon: float) -> dict[str, np.ndarray]:
     """A batch-norm's four vectors under our one epsilon; a bias before it goes into the mean."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
-        mean = norm.mean if bias is None else norm.mean - bias
-        variance = norm.variance + np.float32(norm.epsilon - epsilon)
+    mean = norm.mean if bias is None else norm.mean - bias
+    variance = norm.variance + np.float32(norm.epsilon - epsilon)
     rows = {"weight": norm.scale, "bias": norm.shift, "running_mean": mean}
     return rows | {"running_var": variance.astype(norm.variance.dtype)}
 

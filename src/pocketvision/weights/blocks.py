@@ -128,9 +128,7 @@ class _Walk:
         if not 1 <= stride <= 8 or not 1 <= kernel <= 8:
             return None
         self.found.blocks.append(
-            Pooling(
-                pool=Pool(channels=self.channels, kernel=kernel, stride=stride, padded=False)
-            )
+            Pooling(pool=Pool(channels=self.channels, kernel=kernel, stride=stride, padded=False))
         )
         return self._take(address, node)
 

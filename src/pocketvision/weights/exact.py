@@ -49,7 +49,9 @@ def grid(edge: Mapping[str, Any], *, nudge: float = 0.0) -> Callable[[Tensor], T
         lowest, highest = RANGES[edge["scheme"]]
         scale, zero = float(edge["scale"]), int(edge["zero_point"])
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"quantization.json holds an edge that is not understood: {edge}") from None
+        raise UsageError(
+            f"quantization.json holds an edge that is not understood: {edge}"
+        ) from None
 
     def rounded(x: Tensor) -> Tensor:
         steps = torch.round(x / scale + nudge)
@@ -77,4 +79,6 @@ def _module(net: nn.Module, address: str) -> Any:
     try:
         return net.get_submodule(address)
     except AttributeError:
-        raise UsageError(f"quantization.json names {address!r}, which the network has not") from None
+        raise UsageError(
+            f"quantization.json names {address!r}, which the network has not"
+        ) from None

@@ -130,7 +130,10 @@ def check(source: Source, path: Path) -> tuple[str, str]:
             f"{(wanted or str(source.md5))[:16]}...; delete it and pull again"
         )
     known = source.hashed != "none"
-    return sha256, source.hashed if known else "the hash of the first download" if kept else "nothing"
+    return (
+        sha256,
+        source.hashed if known else "the hash of the first download" if kept else "nothing",
+    )
 
 
 def digests(path: Path) -> tuple[str, str]:
@@ -159,7 +162,9 @@ def _candidates(source: Source, places: Places) -> Iterator[tuple[str, Path]]:
             yield "mirror", places.mirror / path / source.file
         yield "mirror", places.mirror / source.file
     if places.hub is not None and source.url is not None:
-        found = re.fullmatch(r"https://huggingface\.co/([^/]+)/([^/]+)/resolve/[^/]+/(.+)", source.url)
+        found = re.fullmatch(
+            r"https://huggingface\.co/([^/]+)/([^/]+)/resolve/[^/]+/(.+)", source.url
+        )
         if found:
             snapshots = places.hub / f"models--{found[1]}--{found[2]}" / "snapshots"
             for snapshot in sorted(snapshots.glob("*"), reverse=True):
@@ -258,7 +263,7 @@ def _some(url: str, part: Path, on_progress: Progress | None, timeout_s: float) 
 
 
 def _refused(error: urllib.error.HTTPError, url: str, part: Path) -> bool:
-    """What a status means: 416 starts over, a server's trouble is tried again, the rest is final."""
+    """What a status means: 416 starts over, a server's trouble is tried again, others are final."""
     if error.code == 416:
         part.unlink(missing_ok=True)
         raise _Retry("the part no longer fits the file") from None

@@ -102,7 +102,11 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def rules_of(
-    explicit: Pads, kernel: int, stride: tuple[int, int], dilation: int, size: tuple[int, int] | None
+    explicit: Pads,
+    kernel: int,
+    stride: tuple[int, int],
+    dilation: int,
+    size: tuple[int, int] | None,
 ) -> frozenset[str]:
     """The padding rules that give ((top, bottom), (left, right)) at an input of `size` (h, w).
 

@@ -115,5 +115,3 @@ def _pth(path: Path, wishes: Wishes) -> Imported:
 
 def _safetensors(path: Path, wishes: Wishes) -> Imported:
     return read_state.read(torch_file.read_safetensors(path.read_bytes()), path, wishes)
-
-

@@ -66,9 +66,7 @@ def likely(names: Iterable[str]) -> list[str]:
     """Libraries whose sign is among the names."""
     listed = list(names)
     return [
-        library
-        for library, row in LIBRARIES.items()
-        if any(re.search(row.sign, n) for n in listed)
+        library for library, row in LIBRARIES.items() if any(re.search(row.sign, n) for n in listed)
     ]
 
 

@@ -111,9 +111,7 @@ def _signatures(
     }
 
 
-def _unequal(
-    mine: list[tuple[str, Signature]], theirs: list[tuple[str, Signature]]
-) -> list[str]:
+def _unequal(mine: list[tuple[str, Signature]], theirs: list[tuple[str, Signature]]) -> list[str]:
     """Lines for two stretches that differ: leaf by leaf where their modules pair, or one-sided."""
     if len(mine) == len(theirs) and all(map(_pair, mine, theirs)):
         return [line for a, b in zip(mine, theirs, strict=True) for line in _leaves(*a, *b)]

@@ -123,8 +123,8 @@ class _Reader:
         }  # fmt: skip
         plain: dict[str, dict[str, Any]] = {
             **{k: {"op": "act", "act": act} for k, act in ACTS.items()},
-            **dict.fromkeys(RESHAPES, {"op": "reshape"}),
-            **dict.fromkeys(PASSED, {"op": "identity"}),
+            **{k: {"op": "reshape"} for k in RESHAPES},
+            **{k: {"op": "identity"} for k in PASSED},
             "GlobalAveragePool": {"op": "mean"},
             "Softmax": {"op": "softmax"},
         }

@@ -1,7 +1,7 @@
 """What files take apart, joined again: biases, batch-norms and activations go to their convolution.
 
-    x + 3, cut to 0..6, / 6            hard-sigmoid     (MobileNetV3, arXiv:1905.02244, section 5.2)
-    x * (x + 3 cut to 0..6) / 6        hard-swish
+x + 3, cut to 0..6, / 6            hard-sigmoid     (MobileNetV3, arXiv:1905.02244, section 5.2)
+x * (x + 3 cut to 0..6) / 6        hard-swish
 """
 
 from __future__ import annotations

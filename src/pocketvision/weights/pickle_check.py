@@ -80,7 +80,7 @@ def _run(stream: io.BytesIO, storages: Storages) -> None:
         raise WeightsError(f"not a pickle that PyTorch wrote: {what}") from None
 
 
-class _DryRun(pickle._Unpickler):  # type: ignore[name-defined]
+class _DryRun(pickle._Unpickler):
     """Python's own pickle machine, written in Python: its memo grows with the pickle only."""
 
     def __init__(self, stream: io.BytesIO, storages: Storages) -> None:

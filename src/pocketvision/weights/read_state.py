@@ -119,9 +119,7 @@ def _open_questions(fit: Fit) -> tuple[str, ...]:
     return (said, f"that it is {fit.chosen.name}: the tensors fit {rivals} too (--model decides)")
 
 
-def _preprocess(
-    spec: NetSpec, scaling: str, interpolation: str, wishes: Wishes
-) -> Preprocess:
+def _preprocess(spec: NetSpec, scaling: str, interpolation: str, wishes: Wishes) -> Preprocess:
     # Ports of TensorFlow's weights keep its scaling; timm trained its MobileNetV1 with it too.
     ported = spec.numerics.name == "tf" or (spec.numerics.name, spec.name) == (
         "timm",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 
+import numpy as np
+
 from pocketvision.preprocess import Preprocess
 from pocketvision.weights import tflite, tflite_file
 from pocketvision.weights.found import Imported, Wishes, preprocess_for, scaled
@@ -15,6 +17,8 @@ HABITS = Habits(source="TFLite", numerics="tf", padding="same", epsilon=1e-3)
 MAX_LABEL_BYTES = 1 << 20
 
 
+# Damaged numbers overflow; what is not finite in the end is refused there.
+@np.errstate(over="ignore", invalid="ignore")
 def read(data: bytes, wishes: Wishes) -> Imported:
     """The bundle of a .tflite file. Raises WeightsError."""
     file = tflite_file.read(data)

@@ -57,9 +57,7 @@ def named(spec: NetSpec, *, numerics: tuple[str, ...] = NUMERICS) -> Named | Non
     return None
 
 
-def _likely(
-    model: str, spec: NetSpec, numerics: tuple[str, ...]
-) -> Iterator[dict[str, Any]]:
+def _likely(model: str, spec: NetSpec, numerics: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Options under which a model starts with blocks of these kinds, at least half of its own."""
     kinds = tuple(type(b) for b in spec.blocks)
     for options, theirs in _kinds(model, numerics):

@@ -91,8 +91,8 @@ def _keras_v1(width: str, top1: float) -> Source:
     digits = {"1.0": "1_0", "0.75": "7_5", "0.50": "5_0", "0.25": "2_5"}[width]
     file = f"mobilenet_{digits}_224_tf.h5"
     return Source(
-        name=f"keras/mobilenet_{width}_224", url=f"{KERAS}mobilenet/{file}", model="keras/MobileNet",
-        licence="Apache-2.0", scaling="-1..1", top1=top1,
+        name=f"keras/mobilenet_{width}_224", url=f"{KERAS}mobilenet/{file}",
+        model="keras/MobileNet", licence="Apache-2.0", scaling="-1..1", top1=top1,
     )  # fmt: skip
 
 
@@ -107,7 +107,8 @@ def _keras_v2(width: str, top1: float) -> Source:
 def _keras_v3(name: str, top1: float, md5: str) -> Source:
     size = "Large" if name.startswith("large") else "Small"
     return Source(
-        name=f"keras/mobilenet_v3_{name}", url=f"{KERAS}mobilenet_v3/weights_mobilenet_v3_{name}.h5",
+        name=f"keras/mobilenet_v3_{name}",
+        url=f"{KERAS}mobilenet_v3/weights_mobilenet_v3_{name}.h5",
         model=f"keras/MobileNetV3{size}", licence="Apache-2.0", scaling="-1..1", top1=top1, md5=md5,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Which network of the zoo a table of tensors is: by how many numbers it has, then tensor by tensor.
+"""Which network of the zoo a table of tensors is: by its count of numbers, then tensor by tensor.
 
 Counting is arithmetic on specs, so that hundreds of candidates cost little; the few whose count is
 right are tried by the importer of their library.
@@ -32,7 +32,6 @@ from pocketvision.weights.recognise import NUMERICS, WIDTHS, variants
 from pocketvision.zoo import MODELS
 from pocketvision.zoo import aliases as zoo_aliases
 from pocketvision.zoo.lookup import options_of, resolve
-
 
 NEAR = 2  # layers that a damaged table may have too many or too few
 WHOLE = ("1x1", "dense", "fully_connected")  # operations that read every channel
@@ -100,9 +99,10 @@ def named(tensors: Mapping[str, Tensor], model: str) -> Fit:
             return Fit(chosen=candidate, weights=converted(library, spec, tensors))
         except WeightsError as e:
             errors.append(e)
-    raise min(errors, key=_badness) if errors else WeightsError(
-        f"its tensors are named as no library that is read names them: {next(iter(tensors))}, ..."
-    )
+    if errors:
+        raise min(errors, key=_badness)
+    some = next(iter(tensors))
+    raise WeightsError(f"its tensors are named as no library names them that is read: {some}, ...")
 
 
 def _changes(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
@@ -126,7 +126,7 @@ def _listed(libraries: list[str], changes: dict[str, Any] | None) -> Iterator[Ca
 def _widened(
     libraries: list[str], changes: dict[str, Any] | None, count: int
 ) -> Iterator[Candidate]:
-    """The same networks at other widths and with the switches that exist, of about `count` layers."""
+    """The same networks at other widths and with their switches, of about `count` layers."""
     for library in libraries:
         table = zoo_aliases.LIBRARIES[library].values()
         rules = {(model, fixed.get("numerics", "torch")) for model, fixed in table}
@@ -230,10 +230,10 @@ def _nothing_fits(
             found.append((_badness(e), c, e))
     if not found:
         return WeightsError(f"no network of the zoo has these {len(tensors)} tensors")
-    bad, c, e = min(found, key=lambda row: row[0])
-    if isinstance(e, Mismatch):
-        return Mismatch(f"{c.name}, the nearest of the zoo", e.differences)
-    return e
+    _, nearest, error = min(found, key=lambda row: row[0])
+    if isinstance(error, Mismatch):
+        return Mismatch(f"{nearest.name}, the nearest of the zoo", error.differences)
+    return error
 
 
 def _badness(error: WeightsError) -> float:

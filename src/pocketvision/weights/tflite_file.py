@@ -48,7 +48,7 @@ class Tensor:
     shape: tuple[int, ...]
     type: int
     grid: Grid | None
-    data: bytes | memoryview
+    data: bytes
 
     @property
     def constant(self) -> bool:
@@ -129,8 +129,7 @@ def dequantized(raw: np.ndarray, grid: Grid, name: str) -> np.ndarray:
     if count > 1:
         shape[axis] = count
     scale, zero = grid.scale.reshape(shape), grid.zero_point.reshape(shape)
-    with np.errstate(over="ignore"):  # a damaged scale; what is infinite is refused later
-        real: np.ndarray = (scale * (raw.astype(np.float64) - zero)).astype(np.float32)
+    real: np.ndarray = (scale * (raw.astype(np.float64) - zero)).astype(np.float32)
     return real
 
 
@@ -186,7 +185,7 @@ def _tensor(row: Table, buffers: list[Table]) -> Tensor:
     data = buffers[buffer].array(0, "|u1")
     sizes = tuple(int(n) for n in shape)
     kind, grid = row.number(1, "b"), _grid(row.table(4))
-    return Tensor(row.text(3), sizes, kind, grid, memoryview(data))
+    return Tensor(row.text(3), sizes, kind, grid, data.tobytes())
 
 
 def _grid(row: Table | None) -> Grid | None:

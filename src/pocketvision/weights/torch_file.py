@@ -72,7 +72,7 @@ def _shorter(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_zip(data: bytes) -> None:
-    """Entries stored as they are, no larger together than the file, and a pickle that lists them."""
+    """Entries stored as they are, no larger in all than the file, and a pickle that lists them."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -81,6 +81,12 @@ def _check_zip(data: bytes) -> None:
             if len(pickles) != 1:
                 raise WeightsError("no weights of PyTorch: the archive holds no single data.pkl")
             storages = pickle_check.check(archive.read(pickles[0]))
+            # PyTorch itself does not look at the checksums.
+            if (damaged := archive.testzip()) is not None:
+                raise WeightsError(
+                    f"the checksum of {damaged!r} is wrong: changed or cut short (or saved without "
+                    "checksums; then save it again)"
+                )
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError,
             RuntimeError, IndexError, OverflowError) as e:  # fmt: skip
         raise WeightsError(f"not a whole archive: {_line(e)}") from None

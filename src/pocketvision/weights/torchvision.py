@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pocketvision.spec import InvertedResidual, NetSpec
+from pocketvision.spec import Conv, InvertedResidual, NetSpec
 from pocketvision.weights import numbered
 from pocketvision.weights.match import Mismatch
 from pocketvision.weights.tables import Candidate, Fit
@@ -68,7 +68,9 @@ def dilated(spec: NetSpec) -> NetSpec:
     stride, blocks = spec.stem.stride, []
     for block in spec.blocks:
         stride *= block.stride
-        if stride == LAST_STRIDE and isinstance(block, InvertedResidual):
-            block = replace(block, depthwise=replace(block.depthwise, stride=1, dilation=2))
+        filtered = block.depthwise if isinstance(block, InvertedResidual) else None
+        if stride == LAST_STRIDE and isinstance(filtered, Conv):
+            assert isinstance(block, InvertedResidual)
+            block = replace(block, depthwise=replace(filtered, stride=1, dilation=2))
         blocks.append(block)
     return replace(spec, blocks=tuple(blocks))
