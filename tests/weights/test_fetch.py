@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pocketvision.errors import UnknownName, WeightsError
-from pocketvision.weights import fetch
+from pocketvision.weights import download, fetch
 from pocketvision.weights.fetch import HashMismatch, Places
 from pocketvision.weights.sources import ROWS, SOURCES, Source, by_sha256, source
 
@@ -74,7 +74,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(fetch, "PAUSES_S", (0.0,) * 5)
+    monkeypatch.setattr(download, "PAUSES_S", (0.0,) * 5)
 
 
 def row(url, **more):

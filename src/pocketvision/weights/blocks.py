@@ -8,38 +8,22 @@ found is a trunk and the rest is counted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import count
 
 from pocketvision.errors import WeightsError
 from pocketvision.spec import (
-    AnyBlock,
     Classifier,
-    Conv,
-    Gate,
     InvertedResidual,
     Pool,
     Pooling,
     Separable,
     Single,
 )
-from pocketvision.weights.graph import Filter, Graph, Node
+from pocketvision.weights.graph import Graph, Node
+from pocketvision.weights.parts import Filtered, FoundGate, Reading, conv_of, filter_of
 
 HEAD = "label"
-
-
-@dataclass
-class Reading:
-    """What was found: parts of a spec, and by address the filters and the tensors that come out."""
-
-    stem: Conv
-    blocks: list[AnyBlock] = field(default_factory=list)
-    heads: list[tuple[str, Classifier]] = field(default_factory=list)
-    filters: dict[str, Filter] = field(default_factory=dict)
-    edges: dict[str, str] = field(default_factory=dict)
-    used: int = 0
-    unused: list[str] = field(default_factory=list)
-    softmax: str = ""
+GATES = ("sigmoid", "hard_sigmoid")
 
 
 def read(graph: Graph) -> Reading:
@@ -60,7 +44,7 @@ class _Walk:
 
     def run(self) -> Reading:
         stem = self._stem()
-        self.found = found = Reading(stem=_conv(stem))
+        self.found = found = Reading(stem=conv_of(stem))
         found.edges["input"] = stem.inputs[0]
         at = self._take("stem", stem)
         for i in count():
@@ -118,7 +102,7 @@ class _Walk:
                     if rest is not None:
                         return self._inverted(address, at, node, rest)
                 elif self._pooled(node.output):
-                    self.found.blocks.append(Single(conv=_conv(node)))
+                    self.found.blocks.append(Single(conv=conv_of(node)))
                     self.found.edges[address] = self._take(f"{address}.conv", node)
                     return node.output
         return None
@@ -137,33 +121,33 @@ class _Walk:
         """Channels of what was found last."""
         return self.found.blocks[-1].c_out if self.found.blocks else self.found.stem.c_out
 
-    def _separable(self, address: str, at: str, rest: _Filtered) -> str:
+    def _separable(self, address: str, at: str, rest: Filtered) -> str:
         shortcut, out = self._filter_tail(address, at, rest, "pointwise")
         self.found.blocks.append(
             Separable(
-                depthwise=_conv(rest.depthwise),
+                depthwise=conv_of(rest.depthwise),
                 gate=rest.gate_spec,
-                pointwise=_conv(rest.project),
+                pointwise=conv_of(rest.project),
                 shortcut=shortcut,
             )
         )
         return out
 
-    def _inverted(self, address: str, at: str, expand: Node, rest: _Filtered) -> str:
+    def _inverted(self, address: str, at: str, expand: Node, rest: Filtered) -> str:
         self._take(f"{address}.expand", expand)
         shortcut, out = self._filter_tail(address, at, rest, "project")
         self.found.blocks.append(
             InvertedResidual(
-                expand=_conv(expand),
-                depthwise=_conv(rest.depthwise),
+                expand=conv_of(expand),
+                depthwise=conv_of(rest.depthwise),
                 gate=rest.gate_spec,
-                project=_conv(rest.project),
+                project=conv_of(rest.project),
                 shortcut=shortcut,
             )
         )
         return out
 
-    def _filter_tail(self, address: str, at: str, rest: _Filtered, last: str) -> tuple[int, str]:
+    def _filter_tail(self, address: str, at: str, rest: Filtered, last: str) -> tuple[int, str]:
         """Take depthwise, gate and projection; (channels of the shortcut, the block's output)."""
         self._take(f"{address}.depthwise", rest.depthwise)
         if rest.gate is not None:
@@ -178,7 +162,7 @@ class _Walk:
         if added is not None:
             out = self._take(address, added)
         self.found.edges[address] = out
-        return (0 if added is None else len(_filter(rest.project).weight)), out
+        return (0 if added is None else len(filter_of(rest.project).weight)), out
 
     def _sum(self, at: str, out: str) -> Node | None:
         added = self._only(out)
@@ -186,16 +170,16 @@ class _Walk:
             return None
         return added if set(added.inputs) == {at, out} else None
 
-    def _filtered(self, deep: Node) -> _Filtered | None:
+    def _filtered(self, deep: Node) -> Filtered | None:
         """What follows a depthwise: perhaps a gate, then a projection."""
         gate = self._gate(deep.output)
         at = deep.output if gate is None else gate.product.output
         project = self._only(at)
         if project is None or project.filter is None or not project.filter.pointwise:
             return None
-        return _Filtered(deep, gate, project)
+        return Filtered(deep, gate, project)
 
-    def _gate(self, at: str) -> _Gate | None:
+    def _gate(self, at: str) -> FoundGate | None:
         readers = self.readers.get(at, [])
         pool = next((n for n in readers if n.op == "mean"), None)
         product = next((n for n in readers if n.op == "mul" and n.act == "none"), None)
@@ -203,12 +187,12 @@ class _Walk:
             return None
         chain = list(self._path(pool.output))
         convs = [n for n in chain if n.op == "conv"]
-        if len(convs) < 2 or not all(_filter(n).pointwise for n in convs[:2]):
+        if len(convs) < 2 or not all(filter_of(n).pointwise for n in convs[:2]):
             return None
         reduce, expand = convs[:2]
         if set(product.inputs) != {at, expand.output} or expand.act not in GATES:
             return None
-        return _Gate(pool, reduce, expand, product)
+        return FoundGate(pool, reduce, expand, product)
 
     def _path(self, tensor: str) -> Iterator[Node]:
         """Nodes one after the other as long as each has a single reader."""
@@ -235,7 +219,7 @@ class _Walk:
         convs = [n for n in chain if n.op == "conv"]
         ending = [n.op for n in chain[len(convs) :]]
         plain = chain[: len(convs)] == convs and ending in ([], ["softmax"])
-        fits = all(_filter(n).pointwise for n in convs)
+        fits = all(filter_of(n).pointwise for n in convs)
         if not convs or not plain or not fits or convs[-1].act != "none":
             return
         self._classifier(pool, convs)
@@ -250,67 +234,8 @@ class _Walk:
         for i, node in enumerate(convs[:-1]):
             self._take(f"heads.{HEAD}.hidden.{i}", node)
         self._take(f"heads.{HEAD}.classifier", convs[-1])
-        weight = _filter(convs[-1]).weight
-        hidden = tuple(_conv(n) for n in convs[:-1])
+        weight = filter_of(convs[-1]).weight
+        hidden = tuple(conv_of(n) for n in convs[:-1])
         c_in = hidden[0].c_in if hidden else weight.shape[1]
         head = Classifier(c_in=c_in, classes=len(weight), hidden=hidden)
         self.found.heads.append((HEAD, head))
-
-
-GATES = ("sigmoid", "hard_sigmoid")
-
-
-@dataclass(frozen=True)
-class _Gate:
-    """The nodes of a squeeze-and-excite."""
-
-    pool: Node
-    reduce: Node
-    expand: Node
-    product: Node
-
-    @property
-    def spec(self) -> Gate:
-        weight = _filter(self.reduce).weight
-        norm = "none" if _filter(self.reduce).norm is None else "batch"
-        return Gate(
-            channels=weight.shape[1],
-            squeeze=len(weight),
-            act=self.reduce.act,
-            gate=self.expand.act,
-            norm=norm,
-        )
-
-
-@dataclass(frozen=True)
-class _Filtered:
-    """A depthwise with what follows it."""
-
-    depthwise: Node
-    gate: _Gate | None
-    project: Node
-
-    @property
-    def gate_spec(self) -> Gate | None:
-        return None if self.gate is None else self.gate.spec
-
-
-def _filter(node: Node) -> Filter:
-    assert node.filter is not None
-    return node.filter
-
-
-def _conv(node: Node) -> Conv:
-    """The spec of a node's convolution."""
-    f = _filter(node)
-    return Conv(
-        c_in=f.weight.shape[1] * f.groups,
-        c_out=f.weight.shape[0],
-        kernel=f.kernel,
-        stride=f.stride[0],
-        stride_w=None if f.stride[0] == f.stride[1] else f.stride[1],
-        groups=f.groups,
-        dilation=f.dilation,
-        norm="none" if f.norm is None else "batch",
-        act=node.act,
-    )

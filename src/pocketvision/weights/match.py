@@ -85,10 +85,14 @@ def differences(
 ) -> list[str]:
     """One line for each tensor that is missing, unexpected or of another shape.
 
-    Modules are aligned by their sizes first, so that one that is missing does not spoil the rest.
+    Where the kinds of modules do not go side by side, they are aligned by their sizes, so that one
+    that is missing does not spoil the rest.
     """
     mine = _signatures({k: _bare(s) for k, s in ours.items()}, list(modules(ours)))
-    theirs = _signatures({k: _bare(tuple(t.shape)) for k, t in tensors.items()}, order)
+    shapes = {k: _bare(tuple(t.shape)) for k, t in tensors.items() if t is not None}
+    theirs = _signatures(shapes, order)
+    if len(mine) == len(theirs) and all(map(_alike, mine.values(), theirs.values())):
+        return _unequal(list(mine.items()), list(theirs.items()))
     pairs = SequenceMatcher(None, list(mine.values()), list(theirs.values()), autojunk=False)
     lines = []
     for kind, i, i_end, j, j_end in pairs.get_opcodes():
@@ -117,6 +121,11 @@ def _unequal(mine: list[tuple[str, Signature]], theirs: list[tuple[str, Signatur
         return [line for a, b in zip(mine, theirs, strict=True) for line in _leaves(*a, *b)]
     missing = [f"missing {p}.{leaf} {a}" for p, rows in mine for leaf, a in rows]
     return missing + [f"unexpected {q}.{leaf} {b}" for q, rows in theirs for leaf, b in rows]
+
+
+def _alike(mine: Signature, theirs: Signature) -> bool:
+    """True for two modules of one kind, whatever their sizes."""
+    return [(leaf, len(a)) for leaf, a in mine] == [(leaf, len(b)) for leaf, b in theirs]
 
 
 def _pair(mine: tuple[str, Signature], theirs: tuple[str, Signature]) -> bool:
