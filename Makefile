@@ -9,8 +9,9 @@ demo:
 	@start=$$(date +%s); $(MAKE) --no-print-directory .venv/demo.stamp && \
 	DEMO_SETUP_SECONDS=$$(( $$(date +%s) - start )) $(BIN)/python recipes/demo.py
 
+# One thread for each of the two workers: more would wait for each other.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check src tests recipes

@@ -25,7 +25,7 @@ from pocketvision.files import replace_file
 ROOT = Path(__file__).parents[1]
 RUN = Path("runs/train/demo")
 BUNDLE, ONNX, OPENVINO = RUN / "bundle", RUN / "onnx", RUN / "openvino"
-TRAIN = "train digits --model mobilenet_v3_small --resolution 32 --name demo"
+TRAIN = "train digits --model mobilenet_v3_small --resolution 32 --epochs 50 --name demo"
 COMMANDS = (
     "data check digits",
     TRAIN,

@@ -362,3 +362,25 @@ def test_a_block_whose_input_is_read_again_keeps_it():
 def test_an_edit_is_a_new_value():
     wider = replace(fire(), expand3=conv(2, 6, kernel=3))
     assert (wider.c_out, fire().c_out) == (10, 8)
+
+
+# ----------------------------------------------------------------------------------- how they train
+
+
+TRAINED = {
+    "squeezenet_1_1": 0.2, "shufflenet_v1": 0.5, "shufflenet_v2": 0.25, "ghostnet": 0.2,
+    "hbonet": 0.2, "resnet18": 0.125, "xception": 0.1, "nasnet_mobile": 0.2, "darts_v2": 0.2,
+    "mobilenet_v4_conv_medium": 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_gradient_reaches_every_parameter(name):
+    """Also where activations work in place: none overwrites what the way back needs."""
+    torch.manual_seed(0)
+    model = build(MODELS[name](width=TRAINED[name], resolution=64, classes=3, dropout=0.0))
+    model(torch.randn(4, 3, 64, 64)).square().sum().backward()
+    lacking = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()
+    ]
+    assert lacking == []

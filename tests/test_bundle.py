@@ -1,15 +1,16 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pocketvision.preprocess import Preprocess, prepare, to_tensor, to_uint8
 
 from pocketvision import bundle as bundles
 from pocketvision.errors import BundleError, LabelError, OutputExists
 from pocketvision.labels import Labels
 from pocketvision.model import build
+from pocketvision.preprocess import Preprocess, prepare, to_tensor, to_uint8
 
 from .test_spec import inverted, net
 
@@ -141,3 +142,21 @@ def test_prepare_is_the_golden_path(made, tmp_path):
     file = tmp_path / "a.png"
     Image.fromarray(made.golden_images[0]).save(file)
     np.testing.assert_array_equal(prepare(file, made.preprocess), made.golden["input"][0].numpy())
+
+
+def test_the_first_release_stays_readable():
+    """Written by 0.1.0; whatever changes later must still read it and answer alike."""
+    first = bundles.load(Path(__file__).parent / "facts" / "bundle_0.1")
+    assert first.labels["label"].names == ("cat", "dog", "naïve")
+    assert first.preprocess.resize == "letterbox"
+    assert [type(b).__name__ for b in first.spec.blocks] == [
+        "Separable",
+        "InvertedResidual",
+        "Sandglass",
+        "LinearBottleneck",
+        "Single",
+    ]
+    out = bundles.outputs(first.network(), first.golden["input"])["output.label"]
+    torch.testing.assert_close(out, first.golden["output.label"], rtol=1e-4, atol=1e-5)
+    made = [to_tensor(to_uint8(i, first.preprocess), first.preprocess) for i in first.golden_images]
+    np.testing.assert_allclose(np.stack(made), first.golden["input"].numpy(), atol=0.02)

@@ -16,7 +16,7 @@ from .test_spec import conv
 
 
 def traced(spec) -> tuple[dict[str, int], int]:
-    """(MACs by name of the convolution or linear, output elements) of one image, on meta tensors."""
+    """(MACs by name of convolution or linear, output elements) of one image, on meta tensors."""
     macs: dict[str, int] = {}
     elements = 0
 

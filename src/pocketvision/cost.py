@@ -34,6 +34,7 @@ Cells (`spec.Cell`), the definition that `model.build` follows too
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pocketvision.cost_steps import branches
 from pocketvision.cost_walk import Row, Walk
@@ -228,13 +229,20 @@ def _filters(run: Walk, address: str, edge: Edge, source: str, channels: int, fr
     passes = (edge.stride, 1) if kind == "sep" else (edge.stride,)
     for i, stride in enumerate(passes):
         width = channels if i else run.live[source][0]
-        depthwise = Conv(c_in=width, c_out=width, kernel=int(kernel), stride=stride,
-                         groups=width, dilation=1 if kind == "sep" else 2)  # fmt: skip
-        pointwise = Conv(c_in=width, c_out=channels)
+        depthwise, pointwise = _pair(width, channels, int(kernel), stride, kind)
         relu, wide = f"{address}.{4 * i}", f"{address}.{4 * i + 1}"
         run.copy(address if i else source, relu, free=bool(i) or free)
         run.conv(wide, "cell", depthwise, relu, wide, free=True, norm="bare")
         run.conv(f"{address}.{4 * i + 2}", "cell", pointwise, wide, address, free=True)
+
+
+@lru_cache(maxsize=1024)
+def _pair(c_in: int, c_out: int, kernel: int, stride: int, kind: str) -> tuple[Conv, Conv]:
+    """The depthwise and the 1x1 of a filter; cells repeat theirs."""
+    dilation = 1 if kind == "sep" else 2
+    depthwise = Conv(c_in=c_in, c_out=c_in, kernel=kernel, stride=stride, groups=c_in,
+                     dilation=dilation)  # fmt: skip
+    return depthwise, Conv(c_in=c_in, c_out=c_out)
 
 
 def _squeeze(run: Walk, out: str, source: str, channels: int, free: bool) -> None:

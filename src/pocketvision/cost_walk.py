@@ -185,10 +185,10 @@ class Walk:
         self, size: Size, c_out: int, kernel: int, stride: int, dilation: int, rule: str, at: str
     ) -> Size:
         """The size after a window has gone over a map. Raises SpecError where nothing is left."""
-        h, w = (
-            out_size(n, kernel=kernel, stride=stride, dilation=dilation, padding=rule)
-            for n in size[1:]
-        )
+        h = out_size(size[1], kernel=kernel, stride=stride, dilation=dilation, padding=rule)
+        w = h
+        if size[2] != size[1]:
+            w = out_size(size[2], kernel=kernel, stride=stride, dilation=dilation, padding=rule)
         if h < 1 or w < 1:
             raise SpecError(
                 f"{at}: a {size[1]}x{size[2]} map is too small for kernel {kernel}, stride "

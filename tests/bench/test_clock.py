@@ -126,11 +126,13 @@ def test_order_is_balanced(count):
     assert len(set(followers.values())) <= 1
 
 
-def test_each_round_runs_every_candidate_once():
+def test_each_round_times_every_candidate_once_after_an_untimed_call():
     clock = Fake()
     names = {n: clock.candidate(n, [1.0]) for n in "abc"}
     got = interleaved(names, warmup=0, rounds=6, clock=clock)
-    rounds = [clock.calls[i : i + 3] for i in range(0, 18, 3)]
+    assert clock.calls[0::2] == clock.calls[1::2]  # settled, then timed
+    timed = clock.calls[1::2]
+    rounds = [timed[i : i + 3] for i in range(0, 18, 3)]
     assert all(sorted(r) == ["a", "b", "c"] for r in rounds)
     assert {tuple(r) for r in rounds} == set(itertools.permutations("abc"))
     assert [t.n for t in got.rows.values()] == [6, 6, 6]
@@ -171,8 +173,8 @@ def test_seconds_are_a_budget_with_a_least_number_of_rounds():
         on_progress=shares.append,
         clock=clock,
     )
-    assert got.rows["a"].n == 20
-    assert shares[:7] == [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
+    assert got.rows["a"].n == 10  # a round is an untimed and a timed call
+    assert shares[:7] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     slow = Fake()
     few = interleaved({"a": slow.candidate("a", [9000.0])}, warmup=0, seconds=1.0, clock=slow)
     assert few.rows["a"].n == LEAST_ROUNDS

@@ -6,7 +6,7 @@ import json as jsonlib
 from pathlib import Path
 
 from pocketvision.cli.options import Json
-from pocketvision.cli.out import Output
+from pocketvision.cli.out import Output, counted
 from pocketvision.errors import DataError
 from pocketvision.files import replace_file
 
@@ -42,7 +42,7 @@ def check(
     out, dataset = Output(json=json), read(data)
     total = sum(len(samples) for samples in dataset.splits.values())
     with out.progress("decoding", total) as advance:
-        report = checked(dataset, workers=workers, on_progress=lambda _done, _total: advance(1))
+        report = checked(dataset, workers=workers, on_progress=counted(advance))
     out.say("\n".join(report.lines(most=show)))
     if output is not None:
         text = jsonlib.dumps(report.as_dict(), indent=1, ensure_ascii=False)

@@ -66,6 +66,15 @@ def export(
     made = artifact.make(
         loaded, format, target, precision=precision, overwrite=overwrite, check=check
     )
+    _say(out, made)
+    note_export(made.path, _record(made))
+    out.result({"path": made.path, "model": made.model, "size_bytes": made.size_bytes,
+                "seconds": made.seconds, "parity": made.parity.row()})  # fmt: skip
+    out.next("pocketvision", "bench", bundle, made.path)
+
+
+def _say(out: Output, made: Artifact) -> None:
+    """What was made, and the proof, for people."""
     p = made.parity
     out.say(
         f"{made.model}: {mebibytes(made.size_bytes)}, in {made.seconds:.1f} s\n"
@@ -76,10 +85,6 @@ def export(
     )
     if p.metric_a is not None and p.metric_b is not None:
         out.say(f"  accuracy {p.metric_a:.2%} before, {p.metric_b:.2%} after")
-    note_export(made.path, _record(made))
-    out.result({"path": made.path, "model": made.model, "size_bytes": made.size_bytes,
-                "seconds": made.seconds, "parity": p.row()})  # fmt: skip
-    out.next("pocketvision", "bench", bundle, made.path)
 
 
 def _record(made: Artifact) -> dict[str, object]:

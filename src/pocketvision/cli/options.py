@@ -38,6 +38,7 @@ class ModelOptions:
     minimalistic: bool | None = opt(None, "MobileNetV3 without gates, hard-swish and 5x5 kernels")
     identity: float | None = opt(None, "MobileNeXt: share of channels that the shortcut adds")
     depth: float | None = opt(None, "multiplier of the repeats, where the model has one")
+    groups: int | None = opt(None, "ShuffleNetV1: groups of its 1x1 convolutions, 3 or 8")
 
     def given(self, **more: Any) -> dict[str, Any]:
         """The fields that were given and `more`, without None, the resolution as numbers."""

@@ -85,6 +85,18 @@ class Output:
             yield advance
 
 
+def counted(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """`advance(count)` as an `on_progress(done, total)`, which may leap when a cache answers."""
+    before = 0
+
+    def on_progress(done: int, _total: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return on_progress
+
+
 def _plain(value: object) -> object:
     """What JSON does not know: paths and numpy's numbers."""
     if isinstance(value, Path):

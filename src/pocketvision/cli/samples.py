@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.cli.out import Output
+from pocketvision.cli.out import Output, counted
 from pocketvision.errors import DataError
 
 if TYPE_CHECKING:
+    from pocketvision.data.cache import Cache
     from pocketvision.preprocess import Preprocess
 
 
@@ -36,10 +38,18 @@ def images_of(
             samples,
             preprocess,
             workers=usable_cores(),
-            on_progress=lambda _done, _total: advance(1),
+            on_progress=counted(advance),
             skip_bad=skip_bad,
+            cache=cache(),
         )
     return Loaded(images, [samples[i] for i in kept], [(str(p), r) for p, r in bad])
+
+
+def cache() -> Cache:
+    """Where prepared images are kept: POCKETVISION_CACHE, or below the home folder."""
+    from pocketvision.data.cache import Cache, cache_folder
+
+    return Cache(folder=cache_folder(os.environ))
 
 
 def files_of(places: Iterable[str]) -> list[Path]:

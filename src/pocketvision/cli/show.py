@@ -45,7 +45,7 @@ def show(
     out, total = Output(json=json), cost(found)
     out.say(headline(found, total))
     out.say()
-    out.table(_layer_rows(total) if layers else _block_rows(total))
+    out.table(_layer_rows(total) if layers else _block_rows(found, total))
     out.result(as_json(found, total))
     out.next("pocketvision", "train", "digits", "--model", model, "--time", "1m")
 
@@ -96,14 +96,18 @@ def _layer_rows(total: Cost) -> list[dict[str, object]]:
     ]
 
 
-def _block_rows(total: Cost) -> list[dict[str, object]]:
-    """Rows summed over each block, the stem and each head."""
+def _block_rows(spec: NetSpec, total: Cost) -> list[dict[str, object]]:
+    """Rows summed over each block, the stem and each head.
+
+    Branches end in a join, which has no row: the channels are the block's own.
+    """
     blocks: dict[str, dict[str, Any]] = {}
+    channels = {f"blocks.{i}": block.c_out for i, block in enumerate(spec.blocks)}
     for r in total.rows:
         pieces = r.address.split(".")
         key = ".".join(pieces[:2]) if pieces[0] in ("blocks", "heads") else pieces[0]
         row = blocks.setdefault(key, {"address": key, "kind": r.kind})
-        row["out (c, h, w)"] = _size(r.out)
+        row["out (c, h, w)"] = _size((channels.get(key, r.out[0]), *r.out[1:]))
         row["params"] = row.get("params", 0) + r.params
         row["macs"] = row.get("macs", 0) + r.macs
     return list(blocks.values())

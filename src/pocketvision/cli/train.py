@@ -18,6 +18,7 @@ from pocketvision import spec_json
 from pocketvision.cli import report
 from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
 from pocketvision.cli.out import Output, mebibytes, millions
+from pocketvision.cli.samples import cache
 from pocketvision.cli.show import headline
 from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
@@ -160,6 +161,7 @@ def _run(
                 on_event=_Listening(progress, setup, folder),
                 should_stop=stop.is_set,
                 resume=resume,
+                cache=cache(),
             )
         except Interrupted:
             progress.close()

@@ -94,7 +94,7 @@ class TrainConfig:
     threads: int | None = opt(
         None, "processor threads (left out: all cores)", least=1, context=True)
     workers: int | None = opt(
-        None, "processes that decode images (left out: by cores)", least=0, context=True)
+        None, "threads that decode images (left out: one a core)", least=1, context=True)
     skip_bad: bool = opt(
         False, "leave unreadable images out, counted and listed, instead of stopping", context=True)
     checkpoint_minutes: float = opt(5.0, "minutes between checkpoints", least=0, context=True)

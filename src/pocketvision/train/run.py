@@ -7,34 +7,31 @@ checkpoint/    where --resume goes on
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 
-from pocketvision import bundle as bundles
 from pocketvision.bench.host import host, usable_cores
-from pocketvision.cost import cost
-from pocketvision.data.cache import load_uint8
-from pocketvision.data.dataset import Dataset, Sample
+from pocketvision.data.cache import Cache, load_uint8
+from pocketvision.data.dataset import Dataset
 from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
-from pocketvision.files import replace_file
 from pocketvision.labels import Labels
-from pocketvision.model import Network, build
-from pocketvision.preprocess import Preprocess, pixels_of
+from pocketvision.model import build
+from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
-from pocketvision.train import augmenting, loop, pace, schedule, tables
+from pocketvision.train import augmenting, loop, pace, schedule
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Event, Finished, Loaded, Note
 from pocketvision.train.job import Images, Job
 from pocketvision.train.memory import keep_freed_memory
+from pocketvision.train.outputs import Data, kept, write_json
 
 Listener = Callable[[Event], None]
 
@@ -62,8 +59,11 @@ def train_run(
     on_event: Listener = lambda event: None,
     should_stop: Callable[[], bool] = loop.never,
     resume: bool = False,
+    cache: Cache | None = None,
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
+
+    Prepared images are kept in `cache` for the next run, or in memory only.
 
     Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
     where network, classes and contract do not fit, OutputExists where the folder holds a run,
@@ -74,13 +74,23 @@ def train_run(
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
     with _threads(config.threads):
-        data = _loaded(dataset, config, preprocess, on_event=on_event, should_stop=should_stop)
+        listen = _Listening(on_event, should_stop)
+        data = _loaded(dataset, config, preprocess, listen=listen, cache=cache)
         job = _job(data, spec, config, preprocess)
         job = _with_length(job, run_folder, since=since, resume=resume)
-        _write_json(run_folder / "config.json", job.config.to_dict())
-        _write_json(run_folder / "env.json", host())
+        write_json(run_folder / "config.json", job.config.to_dict())
+        write_json(run_folder / "env.json", host())
         end = _fitted(job, run_folder, on_event, should_stop, resume)
-        return _kept(end, job, data, run_folder)
+        bundle = kept(end, job, data, run_folder)
+    return RunResult(
+        folder=run_folder,
+        bundle=bundle,
+        metrics=end.metrics,
+        config=job.config,
+        epoch=end.epoch,
+        seconds=end.seconds,
+        skipped=data.skipped,
+    )
 
 
 # ------------------------------------------------------------------------------------------- before
@@ -128,15 +138,17 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Data:
-    """A dataset with its images in memory, and what was left out."""
+@dataclass(frozen=True)
+class _Listening:
+    """Reports images read, and stops between two of them."""
 
-    dataset: Dataset
-    train: Images
-    val: Images
-    val_samples: tuple[Sample, ...]
-    skipped: tuple[tuple[str, str], ...]
+    on_event: Listener
+    should_stop: Callable[[], bool]
+
+    def __call__(self, split: str, done: int, total: int) -> None:
+        self.on_event(Loaded(split=split, done=done, total=total))
+        if self.should_stop():
+            raise Interrupted("stopped while reading images; there is nothing to resume yet")
 
 
 def _loaded(
@@ -144,19 +156,19 @@ def _loaded(
     config: TrainConfig,
     preprocess: Preprocess,
     *,
-    on_event: Listener,
-    should_stop: Callable[[], bool],
-) -> _Data:
+    listen: _Listening,
+    cache: Cache | None,
+) -> Data:
     """Both splits. Training images keep their margins: random crops cut them instead."""
     whole = replace(preprocess, crop_fraction=1.0)
     found, skipped = {}, []
     for split, contract in (("train", whole), ("val", preprocess)):
-        tell = _Telling(split, on_event, should_stop)
         images, kept, bad = load_uint8(
             dataset.splits[split],
             contract,
-            workers=usable_cores() if config.workers is None else config.workers,
-            on_progress=tell,
+            workers=config.workers,
+            on_progress=partial(listen, split),
+            cache=cache,
             skip_bad=config.skip_bad,
         )
         samples = tuple(dataset.splits[split][i] for i in kept)
@@ -164,28 +176,16 @@ def _loaded(
         found[split] = (Images(pixels=images, truth=truth), samples)
         skipped += [(str(path), reason) for path, reason in bad]
     if skipped:
-        on_event(Note(text=f"{len(skipped)} unreadable images were left out: see summary.json"))
+        listen.on_event(
+            Note(text=f"{len(skipped)} unreadable images were left out: see summary.json")
+        )
     train, (val, val_samples) = found["train"][0], found["val"]
-    return _Data(
+    return Data(
         dataset=dataset, train=train, val=val, val_samples=val_samples, skipped=tuple(skipped)
     )
 
 
-@dataclass(frozen=True)
-class _Telling:
-    """Reports images read, and stops between two of them."""
-
-    split: str
-    on_event: Listener
-    should_stop: Callable[[], bool]
-
-    def __call__(self, done: int, total: int) -> None:
-        self.on_event(Loaded(split=self.split, done=done, total=total))
-        if self.should_stop():
-            raise Interrupted("stopped while reading images; there is nothing to resume yet")
-
-
-def _job(data: _Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess) -> Job:
+def _job(data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess) -> Job:
     plan = schedule.planned(config, n=len(data.train), n_val=len(data.val), size_hw=spec.resolution)
     return Job(
         network=build(_dropped(spec, config), seed=config.seed, drop_path=config.drop_path),
@@ -234,89 +234,3 @@ def _fitted(
         on_event(event)
     assert isinstance(event, Finished)
     return event
-
-
-def _kept(end: Finished, job: Job, data: _Data, folder: Path) -> RunResult:
-    """Write the figures and the bundle."""
-    names = [sample.name for sample in data.val_samples]
-    tables.write_classes(folder, end.metrics)
-    tables.write_confusion(folder, end.metrics)
-    tables.write_predictions(folder, names, data.val.truth, logits=end.logits, labels=job.labels)
-    summary = summary_of(end, job, data.dataset, data.skipped)
-    _write_json(folder / "summary.json", summary)
-    made = bundles.bundle_of(
-        end.network,
-        job.preprocess,
-        {end.network.spec.heads[0][0]: job.labels},
-        manifest=_manifest(job, summary),
-        images=[_pixels(sample, job.preprocess) for sample in _one_a_class(data.val_samples)],
-    )
-    return RunResult(
-        folder=folder,
-        bundle=bundles.save(made, folder / "bundle", overwrite=True),
-        metrics=end.metrics,
-        config=job.config,
-        epoch=end.epoch,
-        seconds=end.seconds,
-        skipped=data.skipped,
-    )
-
-
-def summary_of(
-    end: Finished, job: Job, dataset: Dataset, skipped: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
-    """summary.json: what was trained on what, how good it is, what it costs."""
-    price = cost(end.network.spec)
-    return {
-        "format": 1,
-        "model": end.network.spec.name,
-        "resolution": list(end.network.spec.resolution),
-        "dataset": dataset.name,
-        "layout": dataset.layout,
-        "classes": list(dataset.classes),
-        "counts": {split: len(samples) for split, samples in dataset.splits.items()},
-        "skipped": [{"path": path, "reason": reason} for path, reason in skipped],
-        **end.metrics.to_dict(),
-        "params": price.params,
-        "macs": price.macs,
-        "size_bytes": _size_bytes(end.network),
-        "best_epoch": end.epoch,
-        "epochs": job.plan.epochs,
-        "steps": job.plan.steps,
-        "seconds": end.seconds,
-        "seed": job.config.seed,
-    }
-
-
-def _size_bytes(network: Network) -> int:
-    return sum(t.numel() * t.element_size() for t in network.state_dict().values())
-
-
-def _manifest(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What the bundle says of its making."""
-    measured = ("n", "accuracy", "interval", "top5", "loss", "macro_recall")
-    return {
-        "made_by": "train",
-        "model": summary["model"],
-        "dataset": summary["dataset"],
-        "config": job.config.to_dict(),
-        "trace": job.trace(),
-        "measured": {key: summary[key] for key in measured},
-        "host": host(),
-    }
-
-
-def _pixels(sample: Sample, preprocess: Preprocess) -> np.ndarray:
-    source = sample.pixels if sample.path is None else sample.path
-    assert source is not None
-    return pixels_of(source, preprocess)
-
-
-def _one_a_class(samples: Sequence[Sample]) -> list[Sample]:
-    """The first sample of each class, up to the number of golden images."""
-    first = {s.label: s for s in reversed(samples)}
-    return [first[label] for label in sorted(first)][: bundles.GOLDEN_IMAGES]
-
-
-def _write_json(path: Path, row: Mapping[str, Any]) -> None:
-    replace_file(path, json.dumps(row, indent=1) + "\n")

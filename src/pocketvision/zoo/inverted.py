@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pocketvision.spec import Gate, InvertedResidual, Separable
 from pocketvision.zoo.convs import depthwise, pointwise
 
 
+@lru_cache(maxsize=4096)  # a stage repeats its block
 def inverted(
     c_in: int,
     c_out: int,
