@@ -86,6 +86,24 @@ def test_every_network_is_here():
     assert len(FACTS) == 14
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("conv1/conv1/kernel:0", "conv1.weight"),
+        ("model_weights/bn_Conv1/bn_Conv1/moving_variance:0", "conv1_bn.running_var"),
+        ("block_3_expand_BN/block_3_expand_BN/gamma", "block_3_expand_bn.weight"),
+        # Keras 2 names the layers of MobileNetV3 with slashes, published files too.
+        ("expanded_conv_3/squeeze_excite/Conv_1/expanded_conv_3/squeeze_excite/Conv_1/bias:0",
+         "expanded_conv_3_squeeze_excite_conv_1.bias"),
+        ("Conv/BatchNorm/Conv/BatchNorm/beta:0", "conv_bn.bias"),
+        ("model_weights/outer/conv_dw_2/conv_dw_2/depthwise_kernel:0", "conv_dw_2.weight"),
+    ],
+)  # fmt: skip
+def test_names_of_every_version(path, name):
+    shape = (3, 3, 4, 1) if "kernel" in path else (4,)
+    assert list(keras.named({path: torch.zeros(shape)})) == [name]
+
+
 # ------------------------------------------------------------------------- with Keras' own rounding
 
 

@@ -152,3 +152,27 @@ def test_labels_packed_behind_the_model(tmp_path):
         z.writestr("labels.txt", "ant\nbee\ncat\ndog\nelk\n")
     made = read(data + packed.getvalue())
     assert made.bundle.labels["label"].names == ("ant", "bee", "cat", "dog", "elk")
+
+
+def test_weights_in_half_precision():
+    """Converters store float16 constants and a DEQUANTIZE behind each."""
+    rng = np.random.default_rng(0)
+    w = Writer()
+    image = w.tensor((1, 32, 32, 3))
+
+    def half(*shape):
+        values = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]) or 1)).astype(np.float16)
+        return w.add("DEQUANTIZE", [w.constant(values)], w.tensor(shape))
+
+    x = w.conv(image, half(8, 3, 3, 3), half(8), w.tensor((1, 16, 16, 8)), stride=2, act=3)
+    y = w.conv(x, half(1, 3, 3, 8), half(8), w.tensor((1, 16, 16, 8)), act=3, deep=True)
+    y = w.conv(y, half(8, 1, 1, 8), half(8), w.tensor((1, 16, 16, 8)))
+    y = w.add("ADD", [x, y], w.tensor((1, 16, 16, 8)))
+    data = w.bytes([image], [y])
+    made = read(data)
+    images = rng.standard_normal((2, 32, 32, 3)).astype(np.float32)
+    theirs, _ = original(data, images)
+    with torch.no_grad():
+        mine = made.bundle.network()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    assert made.bundle.spec.blocks[0].shortcut == 8
+    assert np.abs(mine.transpose(0, 2, 3, 1).reshape(2, -1) - theirs).max() < 1e-4

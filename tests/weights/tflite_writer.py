@@ -5,14 +5,14 @@ through the schema (the flatbuffers package, not our reader).
 import flatbuffers
 import numpy as np
 
-CODES = {"ADD": 0, "AVERAGE_POOL_2D": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4,
+CODES = {"ADD": 0, "AVERAGE_POOL_2D": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "DEQUANTIZE": 6,
          "FULLY_CONNECTED": 9, "LOGISTIC": 14, "MUL": 18, "RELU6": 21, "RESHAPE": 22,
          "SOFTMAX": 25, "PAD": 34, "MEAN": 40, "HARD_SWISH": 117}  # fmt: skip
 # Union tags of the options tables (schema.fbs, BuiltinOptions).
 OPTIONS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "AVERAGE_POOL_2D": 5, "FULLY_CONNECTED": 8,
            "SOFTMAX": 9, "ADD": 11, "RESHAPE": 17, "MUL": 21, "PAD": 22, "MEAN": 27,
            "HARD_SWISH": 92}  # fmt: skip
-TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int8": 9}
+TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int8": 9}
 
 
 class Writer:

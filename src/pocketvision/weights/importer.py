@@ -84,6 +84,8 @@ def _reader(file: Path) -> Reader:
         return read_tfjs.read
     if not file.exists():
         raise WeightsError("there is no such file")
+    if not file.is_file():
+        raise WeightsError("it is no file")
     if (size := file.stat().st_size) > MAX_BYTES:
         raise WeightsError(f"it has {size} bytes, more than {MAX_BYTES}: no network here is so big")
     with file.open("rb") as f:
