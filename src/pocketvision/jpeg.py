@@ -2,7 +2,8 @@
 
 libjpeg repairs what it can and only whispers about it, which turns a cut-off file into a half-grey
 picture. Here each of its warnings is an error, except the two kinds of junk that lie outside the
-picture and that every viewer skips: bytes between header segments and zero bytes before the end marker.
+picture and that every viewer skips: bytes between header segments and zero bytes before the end
+marker.
 """
 
 from __future__ import annotations
