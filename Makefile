@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench-preprocess bench-flowers bench-runtimes clean
+.PHONY: demo test check docs bench-preprocess bench-flowers bench-runtimes bench-weights clean
 
 # The time of the set-up counts: it is handed to the recipe, which writes the sum.
 demo:
@@ -30,6 +30,9 @@ bench-flowers: .venv/demo.stamp
 
 bench-runtimes: .venv/demo.stamp
 	$(BIN)/python recipes/bench_runtimes.py
+
+bench-weights: .venv/test.stamp
+	$(BIN)/python recipes/bench_weights.py
 
 clean:
 	rm -rf .venv build dist runs .pytest_cache .mypy_cache .ruff_cache

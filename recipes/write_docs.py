@@ -1,7 +1,8 @@
 """Write what the docs only repeat: command reference, model table, measured figures.
 
 command   make docs
-writes    docs/cli.md, docs/models.md, and the figures between the markers in README.md
+writes    docs/cli.md, docs/models.md, and the figures between the markers in docs/weights.md and
+          README.md
 """
 
 from __future__ import annotations
@@ -157,11 +158,39 @@ def readme(old: str) -> str:
     return f"{before}{BEGIN}\n{figures()}\n{END}{rest.split(END)[1]}"
 
 
+def weights_page(old: str) -> str:
+    """docs/weights.md with the figures of imported files between its markers."""
+    result = _result("imported_weights")
+    rows = [_imported(name, r) for name, r in result["files"].items()]
+    before, rest = old.split(BEGIN)
+    table = f"{report.markdown(rows)}\n\nMeasured on: {_machine(result['host'])}."
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def _imported(name: str, r: dict[str, Any]) -> dict[str, object]:
+    def share(key: str) -> str:
+        return "" if r.get(key) is None else f"{r[key]:.1%}"
+
+    def small(key: str) -> str:
+        return "" if r.get(key) is None else f"{r[key]:.1g}"
+
+    return {
+        "file": f"`{name}`",
+        "top-1": share("top1"),
+        "original": share("original_top1"),
+        "agreement": share("agreement"),
+        "rounded": share("agreement_quantized"),
+        "largest difference": small("largest_difference"),
+        "trunk, relative": small("relative_difference"),
+    }
+
+
 def pages() -> dict[Path, str]:
     """Every generated file and what it must hold."""
     return {
         ROOT / "docs" / "cli.md": cli_page(),
         ROOT / "docs" / "models.md": models_page(),
+        ROOT / "docs" / "weights.md": weights_page((ROOT / "docs" / "weights.md").read_text()),
         ROOT / "README.md": readme((ROOT / "README.md").read_text()),
     }
 

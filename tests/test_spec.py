@@ -1,10 +1,14 @@
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketvision.cost import cost
 from pocketvision.errors import SpecError
+from pocketvision.model import Network
 from pocketvision.spec import (
     KINDS,
     Activation,
@@ -139,7 +143,7 @@ def changed(**more):
         (changed(blocks=[{"kind": "inverted_residal"}]), "did you mean 'inverted_residual'?"),
         (changed(resolution=[32]), "[height, width]"),
         (changed(stem={"c_in": "3", "c_out": 8}), "Conv.c_in must be an integer"),
-        (changed(heads=[]), "heads is empty"),
+        (changed(heads={}), "heads must be a list"),
     ],
 )
 def test_damaged_json_says_what(text, words):
@@ -164,3 +168,26 @@ def test_mutated_json_is_an_error_or_a_spec(data):
 def test_kinds_are_tagged_by_their_names():
     snake = {"".join(w.title() for w in tag.split("_")): tag for tag in KINDS}
     assert {cls.__name__ for cls in KINDS.values()} == snake.keys()
+
+
+def test_without_heads_it_is_a_trunk():
+    trunk = replace(net(c_out=8), heads=())
+    assert loads(dumps(trunk)) == trunk
+    assert cost(trunk).params == cost(net(c_out=8)).params - (8 + 1) * 10
+    x = torch.zeros(1, 3, 32, 32)
+    assert Network(trunk).eval()(x).shape == (1, 8, 16, 16)
+
+
+def test_a_stride_of_its_own_along_the_width():
+    conv = Conv(c_in=3, c_out=8, kernel=3, stride=2, stride_w=1)
+    tall = replace(net(c_out=8), stem=conv)
+    assert loads(dumps(tall)) == tall
+    y = Network(tall).eval().features(torch.zeros(1, 3, 32, 32), ["stem"])["stem"]
+    assert y.shape == (1, 8, 16, 32)
+    assert cost(tall).rows[0].out == (8, 16, 32)
+    with pytest.raises(SpecError, match="shortcut=8 needs stride 1"):
+        Separable(
+            depthwise=Conv(c_in=8, c_out=8, kernel=3, groups=8, stride_w=2),
+            pointwise=Conv(c_in=8, c_out=8),
+            shortcut=8,
+        )

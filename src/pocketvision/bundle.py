@@ -50,7 +50,8 @@ GOLDEN_IMAGES = 4
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
     """A network and all that is needed to use it. `golden` holds "image.0" uint8 (h, w, 3), ...,
-    "input" float32 (n, c, h, w) and "output.<head>" float32 (n, classes).
+    "input" float32 (n, c, h, w) and "output.<head>" float32 (n, classes); a network without heads
+    is a trunk, whose output is a map ("output.trunk").
     """
 
     spec: NetSpec
@@ -110,9 +111,9 @@ def golden(bundle: Bundle, images: Sequence[np.ndarray]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def outputs(network: Network, x: Tensor) -> dict[str, Tensor]:
-    """{"output.<head>": (n, classes)} of a batch, by head."""
-    y = network(x)
-    by_head = y if isinstance(y, dict) else {network.spec.heads[0][0]: y}
+    """{"output.<head>": (n, classes)} of a batch, by head; of a trunk {"output.trunk": its map}."""
+    y, heads = network(x), network.spec.heads
+    by_head = y if isinstance(y, dict) else {heads[0][0] if heads else "trunk": y}
     return {f"output.{name}": value.contiguous() for name, value in by_head.items()}
 
 

@@ -175,8 +175,11 @@ class Walk:
 
     def _after(self, conv: Conv, size: Size, address: str) -> Size:
         rule = self.padding if conv.padded else "none"
-        k, s, d = conv.kernel, conv.stride, conv.dilation
-        return self._shrunk(size, conv.c_out, k, s, d, rule, address)
+        k, d = conv.kernel, conv.dilation
+        c, h, w = self._shrunk(size, conv.c_out, k, conv.stride, d, rule, address)
+        if conv.stride_w is not None:
+            w = self._shrunk(size, conv.c_out, k, conv.stride_w, d, rule, address)[2]
+        return c, h, w
 
     def _shrunk(
         self, size: Size, c_out: int, kernel: int, stride: int, dilation: int, rule: str, at: str

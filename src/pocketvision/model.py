@@ -113,8 +113,12 @@ class Network(nn.Module):
         self.heads = nn.ModuleDict({n: _head(h, spec.numerics) for n, h in spec.heads})
 
     def forward(self, x: Tensor) -> Any:
-        """(n, c, h, w) images -> logits (n, classes), or a dict of them by head name."""
+        """(n, c, h, w) images -> logits (n, classes), or a dict of them by head name; without heads
+        the last map.
+        """
         x = self.trunk(x)
+        if not self.heads:
+            return x
         outputs = {name: head(x) for name, head in self.heads.items()}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
@@ -173,7 +177,7 @@ def _conv(c: Conv, n: Numerics) -> ConvNormAct:
         c.c_in,
         c.c_out,
         kernel=c.kernel,
-        stride=c.stride,
+        stride=c.strides,
         groups=c.groups,
         dilation=c.dilation,
         norm=c.norm == "batch",
@@ -191,7 +195,7 @@ def _mixed(m: MixedConv, n: Numerics) -> MixedConvNormAct:
             p.c_in,
             p.c_out,
             kernel=p.kernel,
-            stride=p.stride,
+            stride=p.strides,
             groups=p.groups,
             dilation=p.dilation,
             bias=p.bias or m.norm == "none",

@@ -137,7 +137,8 @@ class Classifier:
         _check_dropout(self)
         width = self.c_in
         for conv in self.hidden:
-            check(conv.kernel == conv.stride == 1, "Classifier.hidden layers must be 1x1, stride 1")
+            plain = (conv.kernel, *conv.strides) == (1, 1, 1)
+            check(plain, "Classifier.hidden layers must be 1x1, stride 1")
             check(conv.c_in == width, f"Classifier.hidden takes {conv.c_in} channels, got {width}")
             width = conv.c_out
 
@@ -213,7 +214,7 @@ class Numerics:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetSpec:
     """A whole network. `resolution` is (height, width); `heads` maps a name to its head, in
-    order.
+    order. Without heads it is a trunk, which gives its last map.
     """
 
     name: str
@@ -225,7 +226,6 @@ class NetSpec:
 
     def __post_init__(self) -> None:
         positive(self, height=self.resolution[0], width=self.resolution[1])
-        check(bool(self.heads), "NetSpec.heads is empty: a network needs one or more outputs")
         names = [name for name, _ in self.heads]
         check(len(set(names)) == len(names), f"NetSpec.heads has a name twice: {names}")
         check(all(n.isidentifier() for n in names), f"NetSpec.heads names must be words: {names}")

@@ -20,7 +20,8 @@ def _check_chain(block: Any) -> None:
         if a.c_out != b.c_in:
             raise SpecError(f"{kind}.{name_b} takes {b.c_in} channels but {name_a} gives {a.c_out}")
     shortcut = block.shortcut
-    if shortcut and (shortcut > min(rows[0][1].c_in, rows[-1][1].c_out) or block.stride != 1):
+    even = all(getattr(layer, "strides", (1, 1)) == (1, 1) for _, layer in rows)
+    if shortcut and (shortcut > min(rows[0][1].c_in, rows[-1][1].c_out) or not even):
         raise SpecError(
             f"{kind}.shortcut={shortcut} needs stride 1 and that many channels on both sides"
         )

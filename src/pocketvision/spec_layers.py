@@ -48,7 +48,8 @@ class Conv:
     `norm="none"` means that the convolution has a bias instead (as in folded files and after
     pooling), `norm="bare"` neither (the depthwise of a separable pair); `bias=True` beside a norm
     keeps both. `padded=False` leaves the edges alone, whatever the network's rule. `rank` factors
-    a 1x1 in two: c_in -> rank -> c_out.
+    a 1x1 in two: c_in -> rank -> c_out. `stride_w` is the stride along the width where it differs
+    (networks that read lines of text keep the width).
     """
 
     c_in: int
@@ -62,10 +63,11 @@ class Conv:
     act: str = "none"
     rank: int | None = None
     padded: bool = True
+    stride_w: int | None = None
 
     def __post_init__(self) -> None:
         positive(self, c_in=self.c_in, c_out=self.c_out, kernel=self.kernel, stride=self.stride)
-        positive(self, groups=self.groups, dilation=self.dilation)
+        positive(self, groups=self.groups, dilation=self.dilation, stride_w=self.strides[1])
         one_of(self, "norm", self.norm, NORMS)
         one_of(self, "act", self.act, ACTIVATIONS)
         if self.c_in % self.groups or self.c_out % self.groups:
@@ -79,6 +81,11 @@ class Conv:
     def depthwise(self) -> bool:
         """True when every channel is filtered alone."""
         return self.groups == self.c_in == self.c_out and self.groups > 1
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Along (height, width)."""
+        return self.stride, self.stride if self.stride_w is None else self.stride_w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,7 @@ class MixedConv:
         one_of(self, "act", self.act, ACTIVATIONS)
         bare = all(p.norm == "none" and p.act == "none" and p.rank is None for p in self.parts)
         check(bare, "MixedConv.parts must have norm='none' and act='none'; the whole carries them")
-        check(len({p.stride for p in self.parts}) == 1, "MixedConv.parts must share one stride")
+        check(len({p.strides for p in self.parts}) == 1, "MixedConv.parts must share one stride")
 
     @property
     def c_in(self) -> int:

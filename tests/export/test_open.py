@@ -190,7 +190,9 @@ def test_no_such_path(tmp_path):
 def test_unknown_runtime_suggests(artifact):
     with pytest.raises(UnknownName, match="did you mean 'openvino'"):
         open_model(artifact, runtime="openvin")
-    assert RUNTIMES == ("torch", "torch_channels_last", "onnxruntime", "openvino")
+    assert RUNTIMES == (
+        "torch", "torch_channels_last", "torch_exact", "onnxruntime", "openvino",
+    )  # fmt: skip
 
 
 def test_runtime_that_cannot_read_it(bundle_folder, artifact, pair, tmp_path):

@@ -10,16 +10,19 @@ from pocketvision.cli.data import check
 from pocketvision.cli.doctor import doctor
 from pocketvision.cli.eval import evaluate
 from pocketvision.cli.export import export
+from pocketvision.cli.import_weights import import_weights
 from pocketvision.cli.list import list_models
 from pocketvision.cli.predict import predict
 from pocketvision.cli.report import report
 from pocketvision.cli.show import show
 from pocketvision.cli.train import train
+from pocketvision.cli.weights import list_weights, pull, verify
 
 COMMANDS: dict[str, Callable[..., object]] = {
     "list": list_models,
     "show": show,
     "analyze": analyze,
+    "import": import_weights,
     "train": train,
     "report": report,
     "eval": evaluate,
@@ -29,13 +32,21 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "doctor": doctor,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
-    "data": ("Look at data.", {"check": check})
+    "data": ("Look at data.", {"check": check}),
+    "weights": (
+        "Get public weights.",
+        {"list": list_weights, "pull": pull, "verify": verify},
+    ),
 }
 # How the overview lists them: first look, then data, training, use, delivery.
 ORDER = (
     "list",
     "show",
     "analyze",
+    "weights list",
+    "weights pull",
+    "weights verify",
+    "import",
     "data check",
     "train",
     "report",

@@ -26,6 +26,7 @@ def evaluate(
     split: str = "val",
     runtime: str | None = None,
     threads: int | None = None,
+    exact_quantization: Flag = False,
     batch: int = 64,
     at_least: float | None = None,
     skip_bad: Flag = False,
@@ -47,6 +48,8 @@ def evaluate(
         torch, torch_channels_last, onnxruntime or openvino; by default what the model is for.
     threads: int
         Threads of the runtime.
+    exact_quantization: bool
+        Round activations to the grids of the quantized file that the bundle was imported from.
     batch: int
         Images a call.
     at_least: float
@@ -61,6 +64,7 @@ def evaluate(
     if at_least is not None and not 0 <= at_least <= 1:
         raise UsageError(f"--at-least is a share from 0 to 1, got {at_least}")
     out = Output(json=json)
+    runtime = "torch_exact" if exact_quantization else runtime
     opened = open_model(model, runtime=runtime, threads=threads)
     metrics, rate, bad = _measured(out, opened, data, split, batch, skip_bad)
     _say(out, opened, metrics, rate, bad)

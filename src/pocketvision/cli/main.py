@@ -26,7 +26,7 @@ def overview() -> str:
     verbs = {**COMMANDS}
     for group, (_text, functions) in GROUPS.items():
         verbs |= {f"{group} {name}": f for name, f in functions.items()}
-    rows = [f"  {name:<12} {_summary(f)}" for name, f in sorted(verbs.items(), key=_place)]
+    rows = [f"  {name:<14} {_summary(f)}" for name, f in sorted(verbs.items(), key=_place)]
     return "\n".join(
         [
             "usage: pocketvision COMMAND ...\n",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pocketvision.cli.options import Json
+from pocketvision.cli.options import Flag, Json
 from pocketvision.cli.out import Output
 from pocketvision.cli.samples import files_of
 from pocketvision.errors import DataError, ImageError, UsageError
@@ -30,6 +30,7 @@ def predict(
     output: Path | None = None,
     runtime: str | None = None,
     threads: int | None = None,
+    exact_quantization: Flag = False,
     batch: int = 32,
     json: Json = False,
 ) -> None:
@@ -51,6 +52,8 @@ def predict(
         torch, torch_channels_last, onnxruntime or openvino; by default what the model is for.
     threads: int
         Threads of the runtime.
+    exact_quantization: bool
+        Round activations to the grids of the quantized file that the bundle was imported from.
     batch: int
         Images a call.
     """
@@ -58,6 +61,7 @@ def predict(
 
     kind = _check(images, output, batch)
     out = Output(json=json)
+    runtime = "torch_exact" if exact_quantization else runtime
     opened = open_model(model, runtime=runtime, threads=threads)
     found, bad = _answers(out, opened, files_of(images), batch=batch, top=top)
     for path, reason in bad:

@@ -56,7 +56,7 @@ def headline(spec: NetSpec, total: Cost) -> str:
     n = spec.numerics
     return (
         f"{spec.name}, input {spec.in_channels}x{height}x{width}, "
-        f"{', '.join(f'{h.classes} outputs ({name})' for name, h in spec.heads)}\n"
+        f"{', '.join(f'{h.classes} outputs ({name})' for name, h in spec.heads) or 'a trunk'}\n"
         f"{millions(total.params)} parameters ({mebibytes(total.weights_bytes)} in float32), "
         f"{millions(total.macs)} MACs, {millions(total.activations)} activations, "
         f"peak memory {mebibytes(total.peak_bytes)} layer by layer (at {total.peak_address})\n"

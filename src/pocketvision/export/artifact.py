@@ -23,7 +23,7 @@ from pocketvision import labels as labels_json
 from pocketvision import preprocess as contract
 from pocketvision.bench.host import host
 from pocketvision.bundle import Bundle
-from pocketvision.errors import ParityError, UnknownName, closest
+from pocketvision.errors import ParityError, UnknownName, UsageError, closest
 from pocketvision.export import BACKENDS, torch_runtime
 from pocketvision.export.metadata import digest
 from pocketvision.export.open import FORMAT, MANIFEST
@@ -89,6 +89,11 @@ def make(
     if backend not in BACKENDS:
         known = ", ".join(BACKENDS)
         raise UnknownName(f"no format {backend!r}{closest(backend, BACKENDS)} (known: {known})")
+    if not bundle.spec.heads:
+        raise UsageError(
+            "the bundle is a trunk, which has no head and answers nothing: train one onto it with "
+            "pocketvision train DATA --from BUNDLE, then export that"
+        )
     started, path, check = perf_counter(), Path(folder), check or Check()
     with new_folder(path, overwrite=overwrite) as temporary:
         model = BACKENDS[backend].export(bundle, temporary, precision=precision)

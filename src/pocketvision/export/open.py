@@ -19,7 +19,8 @@ from pocketvision.spec import NetSpec
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-TORCH_RUNTIMES = ("torch", "torch_channels_last")
+# torch_exact rounds activations to the grids of a quantized file that was imported.
+TORCH_RUNTIMES = ("torch", "torch_channels_last", "torch_exact")
 RUNTIMES = (*TORCH_RUNTIMES, *(backend.RUNTIME for backend in BACKENDS.values()))
 # Which runtimes read a file, the first unless asked otherwise.
 READERS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
@@ -87,11 +88,18 @@ def _bundle(path: Path, runtime: str | None, options: dict[str, Any]) -> Opened:
     from pocketvision.export import torch_runtime
 
     bundle = bundles.load(path)
+    if not bundle.spec.heads:
+        raise UsageError(
+            f"{path} is a trunk, which has no head and answers nothing: train one onto it with "
+            f"pocketvision train DATA --from {path}"
+        )
     last = runtime == "torch_channels_last"
     return Opened(
         path=path,
         model=path / "weights.safetensors",
-        runtime=torch_runtime.load(bundle, channels_last=last, **options),
+        runtime=torch_runtime.load(
+            bundle, channels_last=last, exact=runtime == "torch_exact", **options
+        ),
         preprocess=bundle.preprocess,
         labels=bundle.labels,
         spec=bundle.spec,

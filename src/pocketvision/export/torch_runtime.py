@@ -10,6 +10,7 @@ import torch
 from pocketvision.bundle import Bundle
 from pocketvision.export.runtime import as_input, check_precision, thread_count
 from pocketvision.model import Network
+from pocketvision.weights.exact import exact_network
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
 
@@ -43,19 +44,22 @@ def load(
     *,
     threads: int | None = None,
     channels_last: bool = False,
+    exact: bool = False,
     precision: str | None = None,
 ) -> TorchRuntime:
     """The bundle's network as a runtime; float64 serves as the reference of tests.
+
+    `exact` rounds activations to the grids that the bundle records. Raises UsageError without any.
 
     Running it sets PyTorch's number of threads for the whole process.
     """
     chosen = precision or "f32"
     check_precision(chosen, tuple(DTYPES), runtime="torch")
-    network = bundle.network().to(DTYPES[chosen])
+    network = (exact_network(bundle) if exact else bundle.network()).to(DTYPES[chosen])
     if channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TorchRuntime(
-        name="torch_channels_last" if channels_last else "torch",
+        name="torch_exact" if exact else "torch_channels_last" if channels_last else "torch",
         network=network,
         threads=thread_count(threads),
         heads=tuple(name for name, _ in bundle.spec.heads),

@@ -62,14 +62,14 @@ class PaddedConv(nn.Conv2d):
         c_out: int,
         *,
         kernel: int,
-        stride: int,
+        stride: int | tuple[int, int],
         groups: int,
         dilation: int,
         bias: bool,
         rule: str,
     ) -> None:
         # Odd sizes at stride 1 pad alike under every rule, so that the plain operator serves.
-        fixed = rule in ("symmetric", "none") or stride == 1
+        fixed = rule in ("symmetric", "none") or stride in (1, (1, 1))
         pad = dilation * (kernel - 1) // 2 if fixed and rule != "none" else 0
         super().__init__(c_in, c_out, kernel, stride, pad, dilation, groups, bias)
         self.rule = None if fixed or kernel == 1 else rule
@@ -81,9 +81,9 @@ class PaddedConv(nn.Conv2d):
         return super().forward(x)
 
     def _pads(self, height: int, width: int) -> tuple[int, int, int, int]:
-        k, s, d = self.kernel_size[0], self.stride[0], self.dilation[0]
+        k, (down, across), d = self.kernel_size[0], self.stride, self.dilation[0]
         assert self.rule is not None
-        return (*pads(width, k, s, d, self.rule), *pads(height, k, s, d, self.rule))
+        return (*pads(width, k, across, d, self.rule), *pads(height, k, down, d, self.rule))
 
 
 class ConvNormAct(nn.Module):
@@ -100,7 +100,7 @@ class ConvNormAct(nn.Module):
         c_out: int,
         *,
         kernel: int = 1,
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         groups: int = 1,
         dilation: int = 1,
         norm: bool = True,
