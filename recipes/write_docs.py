@@ -8,9 +8,11 @@ writes    docs/cli.md, docs/models.md, and the figures between the markers in do
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from pocketvision.bench import report
 from pocketvision.cli.main import app
@@ -27,7 +29,10 @@ SHARED = ("width", "resolution", "classes", "in_channels", "numerics", "dropout"
 
 def cli_page() -> str:
     """docs/cli.md: every command with its options, from the code."""
-    text = app().generate_docs()
+    # The parser writes how Python itself was started into the usage lines.
+    main = sys.modules["__main__"]
+    with patch.object(main, "__spec__", None), patch.object(sys, "argv", ["pocketvision"]):
+        text = app().generate_docs()
     return text.replace("# pocketvision\n", "# Commands\n", 1).rstrip() + "\n"
 
 
