@@ -1,0 +1,212 @@
+struct pv_context {
+  const float *weights;
+  float *arena;
+  const float *const *inputs;
+  float *const *outputs;
+  int32_t n_threads;
+  pv_thread threads[PV_MAX_THREADS];
+  void *memory;
+  void *loaded;
+  struct pv_pool *pool;
+  int32_t next[PV_STEPS + 1]; /* the next unit of each step */
+};
+
+PV_INLINE float *pv_base(const pv_thread *th, const pv_tensor *t) {
+  return (t->local ? th->own : th->context->arena) + t->at;
+}
+
+/* The first pixel of row y, borders left out; a row of zeros above and below the image. */
+PV_INLINE float *pv_pixels(const pv_thread *th, const pv_tensor *t, int y) {
+  int slot = (y < 0 || y >= t->h) ? t->slots : (t->slots == t->h ? y : y % t->slots);
+  return pv_base(th, t) + (int64_t)slot * t->row + t->left * t->pixel;
+}
+
+static void pv_zero(float *p, int64_t n) {
+  if (n > 0) memset(p, 0, (size_t)n * sizeof *p);
+}
+
+/* Zeros beside row y of some blocks, and the row of zeros where y is the first. */
+static void pv_borders(const pv_thread *th, const pv_tensor *t, int block, int blocks, int y) {
+  if (t->left == 0 && t->right == 0 && !(t->zeros && y == 0)) return;
+  float *row = pv_pixels(th, t, y) - t->left * t->pixel;
+  for (int b = block; b < block + blocks; b++) {
+    float *p = row + (int64_t)b * t->plane;
+    pv_zero(p, t->left * t->pixel);
+    pv_zero(p + (t->left + t->w) * t->pixel, t->right * t->pixel);
+    if (t->zeros && y == 0 && !t->local)
+      pv_zero(pv_base(th, t) + (int64_t)b * t->plane + (int64_t)t->slots * t->row, t->row);
+  }
+}
+
+/* ---- convolutions as matrix products ---- */
+
+static const float *pv_scaled(const pv_thread *th, const pv_stage *s, const pv_panel *p) {
+  const float *b = th->context->weights + p->b;
+  if (s->gate < 0) return b;
+  const float *gate = pv_base(th, &pv_tensors[s->gate]);
+  float *out = th->panel;
+  memcpy(out, b, (size_t)p->width * sizeof *b);
+  b += p->width; out += p->width;
+  for (int n = 0; n < p->n_segments; n++) {
+    const pv_segment *seg = &pv_segments[p->segment + n];
+    const float *g = gate + seg->at / pv_tensors[s->in].plane * 16 +
+                     seg->at % pv_tensors[s->in].plane;
+    for (int k = 0; k < seg->count; k++, b += p->width, out += p->width)
+      for (int i = 0; i < p->width; i++) out[i] = b[i] * g[k];
+  }
+  return th->panel;
+}
+
+/* Tiles from .. to of the run that begins in output row y, for one panel. */
+static void pv_gemm_run(const pv_thread *th, const pv_stage *s, const pv_panel *p, const float *b,
+                        int y, int from, int to) {
+  const pv_tensor *in = &pv_tensors[s->in], *out = &pv_tensors[s->out];
+  const float *rows[PV_MAX_KERNEL];
+  for (int k = 0; k < s->kernel_h; k++)
+    rows[k] = pv_pixels(th, in, y * s->stride_h - s->pad_top + k * s->dilation_h) + s->x;
+  pv_tile t = {.rows = rows, .segments = pv_segments + p->segment, .n_segments = p->n_segments,
+               .b = b, .c_plane = out->plane, .alpha = s->alpha, .beta = s->beta};
+  float *c = pv_pixels(th, out, y) + (int64_t)p->block * out->plane + p->part;
+  const float *res = NULL;
+  if (s->res >= 0) {
+    const pv_tensor *r = &pv_tensors[s->res];
+    res = pv_pixels(th, r, y) + (int64_t)p->block * r->plane + p->part;
+    t.res_plane = r->plane;
+  }
+  int main_to = to < p->main_tiles ? to : p->main_tiles;
+  if (from < main_to) {
+    int pixel = from * p->main_rows;
+    t.x = (int64_t)pixel * s->step; t.c = c + pixel * 16; t.res = res ? res + pixel * 16 : NULL;
+    t.tiles = main_to - from;
+    p->main(&t);
+  }
+  int last_from = from > p->main_tiles ? from : p->main_tiles;
+  if (last_from < to) {
+    int pixel = p->main_tiles * p->main_rows + (last_from - p->main_tiles) * p->last_rows;
+    t.x = (int64_t)pixel * s->step; t.c = c + pixel * 16; t.res = res ? res + pixel * 16 : NULL;
+    t.tiles = to - last_from;
+    p->last(&t);
+  }
+  pv_borders(th, out, p->block, (p->part + p->width + 15) / 16, y);
+}
+
+static PV_COLD void pv_conv_rows(const pv_thread *th, const pv_stage *s, int from, int to) {
+  for (int i = 0; i < s->count; i++) {
+    const pv_panel *p = &pv_panels[s->first + i];
+    const float *b = pv_scaled(th, s, p);
+    for (int y = from; y < to; y++)
+      pv_gemm_run(th, s, p, b, y, 0, p->main_tiles + p->last_tiles);
+  }
+}
+
+/* A unit is a share of a panel: some rows, or some tiles of the one run. */
+static PV_COLD void pv_conv_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  const pv_panel *p = &pv_panels[s->first + unit / s->chunks];
+  int share = unit % s->chunks, tiles = p->main_tiles + p->last_tiles;
+  const float *b = pv_scaled(th, s, p);
+  if (s->whole) {
+    pv_gemm_run(th, s, p, b, 0, tiles * share / s->chunks, tiles * (share + 1) / s->chunks);
+    return;
+  }
+  int h = pv_tensors[s->out].h;
+  for (int y = h * share / s->chunks; y < h * (share + 1) / s->chunks; y++)
+    pv_gemm_run(th, s, p, b, y, 0, tiles);
+}
+
+/* ---- depthwise ---- */
+
+static void pv_dw_row(const pv_thread *th, const pv_stage *s, int block, int y) {
+  const pv_tensor *in = &pv_tensors[s->in], *out = &pv_tensors[s->out];
+  const pv_filter *f = &pv_filters[s->first + block];
+  const float *rows[PV_MAX_KERNEL];
+  for (int k = 0; k < f->kernel_h; k++)
+    rows[k] = pv_pixels(th, in, y * s->stride_h - f->pad_top + k * s->dilation_h) +
+              (int64_t)block * in->plane + f->x;
+  pv_row t = {.rows = rows, .w = th->context->weights + f->w,
+              .out = pv_pixels(th, out, y) + (int64_t)block * out->plane,
+              .tiles = s->tiles, .alpha = s->alpha, .beta = s->beta};
+  if (s->res >= 0)
+    t.res = pv_pixels(th, &pv_tensors[s->res], y) + (int64_t)block * pv_tensors[s->res].plane;
+  if (s->sum >= 0)
+    t.sum = pv_pixels(th, &pv_tensors[s->sum], y) + (int64_t)block * pv_tensors[s->sum].plane;
+  f->kernel(&t);
+  pv_borders(th, out, block, 1, y);
+}
+
+static PV_COLD void pv_dw_rows(const pv_thread *th, const pv_stage *s, int from, int to) {
+  for (int block = 0; block < s->count; block++)
+    for (int y = from; y < to; y++) pv_dw_row(th, s, block, y);
+}
+
+static PV_COLD void pv_dw_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  int h = pv_tensors[s->out].h, share = unit % s->chunks;
+  for (int y = h * share / s->chunks; y < h * (share + 1) / s->chunks; y++)
+    pv_dw_row(th, s, unit / s->chunks, y);
+}
+
+/* ---- means ---- */
+
+/* The mean from the sums that a depthwise convolution left, a row each; a unit is a block. */
+static PV_COLD void pv_mean_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  const pv_tensor *sum = &pv_tensors[s->in];
+  float total[16] = {0};
+  for (int y = 0; y < sum->h; y++) {
+    const float *p = pv_pixels(th, sum, y) + (int64_t)unit * sum->plane;
+    for (int i = 0; i < 16; i++) total[i] += p[i];
+  }
+  float *out = pv_base(th, &pv_tensors[s->out]) + unit * 16;
+  for (int i = 0; i < 16; i++) out[i] = total[i] * s->alpha;
+}
+
+static PV_COLD void pv_mean_image_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  const pv_tensor *in = &pv_tensors[s->in];
+  float total[16] = {0};
+  for (int y = 0; y < in->h; y++) {
+    const float *p = pv_pixels(th, in, y) + (int64_t)unit * in->plane;
+    float row[16] = {0};
+    for (int x = 0; x < in->w; x++)
+      for (int i = 0; i < 16; i++) row[i] += p[x * 16 + i];
+    for (int i = 0; i < 16; i++) total[i] += row[i];
+  }
+  float *out = pv_base(th, &pv_tensors[s->out]) + unit * 16;
+  for (int i = 0; i < 16; i++) out[i] = total[i] * s->alpha;
+}
+
+/* ---- input and output ---- */
+
+/* Rows of the caller's image into planes with borders; numbers: input, order (0 nchw, 1 nhwc). */
+static PV_COLD void pv_input_rows(const pv_thread *th, const pv_stage *s, int from, int to) {
+  const pv_tensor *out = &pv_tensors[s->out];
+  const float *x = th->context->inputs[s->first];
+  int per = out->pixel == 16 ? 16 : 1;
+  for (int y = from; y < to; y++) {
+    for (int c = 0; c < out->c; c++) {
+      float *p = pv_pixels(th, out, y) + (int64_t)(c / per) * out->plane + c % per;
+      const float *q = s->whole ? x + (int64_t)y * out->w * out->c + c
+                                : x + ((int64_t)c * out->h + y) * out->w;
+      int q_step = s->whole ? out->c : 1;
+      if (per == 1 && q_step == 1) memcpy(p, q, (size_t)out->w * sizeof *p);
+      else for (int i = 0; i < out->w; i++) p[i * out->pixel] = q[i * q_step];
+    }
+    pv_borders(th, out, 0, (out->c + per - 1) / per, y);
+  }
+}
+
+static PV_COLD void pv_input_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  int h = pv_tensors[s->out].h;
+  pv_input_rows(th, s, h * unit / s->units, h * (unit + 1) / s->units);
+}
+
+/* The value as the file orders it: whole 0 channels first, 1 channels last; a unit is a channel. */
+static PV_COLD void pv_output_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  const pv_tensor *in = &pv_tensors[s->in];
+  float *o = th->context->outputs[s->first];
+  for (int y = 0; y < in->h; y++) {
+    const float *p = pv_pixels(th, in, y) + (int64_t)(unit / 16) * in->plane + unit % 16;
+    for (int x = 0; x < in->w; x++) {
+      int64_t pixel = (int64_t)y * in->w + x;
+      o[s->whole ? pixel * in->c + unit : (int64_t)unit * in->h * in->w + pixel] = p[x * 16];
+    }
+  }
+}
+

@@ -1,0 +1,90 @@
+/* Vectors: PV_LANES floats, by GCC's and Clang's vector extensions; plain floats where that is 1. */
+#define PV_BLOCK 16 /* channels side by side in memory */
+#if defined(__GNUC__)
+#define PV_INLINE static inline __attribute__((always_inline, unused))
+#define PV_COLD __attribute__((unused, noinline))
+#define PV_UNUSED __attribute__((unused))
+#else
+#define PV_INLINE static inline
+#define PV_COLD
+#define PV_UNUSED
+#endif
+
+#if PV_LANES == 1
+typedef float pv_v;
+typedef int32_t pv_vi;
+PV_INLINE pv_v pv_load(const float *p) { return *p; }
+PV_INLINE void pv_store(float *p, pv_v v) { *p = v; }
+PV_INLINE pv_v pv_all(float x) { return x; }
+PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return a < b ? a : b; }
+PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return a > b ? a : b; }
+PV_INLINE pv_vi pv_to_int(pv_v v) { return (int32_t)(v + (v < 0 ? -0.5f : 0.5f)); }
+PV_INLINE pv_v pv_to_float(pv_vi v) { return (float)v; }
+PV_INLINE pv_v pv_as_float(pv_vi v) { float f; memcpy(&f, &v, 4); return f; }
+PV_INLINE pv_vi pv_as_int(pv_v v) { int32_t i; memcpy(&i, &v, 4); return i; }
+PV_INLINE pv_v pv_sqrt(pv_v a) { return sqrtf(a); }
+#define PV_ALL_INT(x) ((pv_vi)(x))
+#else
+typedef float pv_v __attribute__((vector_size(4 * PV_LANES), may_alias, aligned(4)));
+typedef int32_t pv_vi __attribute__((vector_size(4 * PV_LANES), may_alias));
+typedef float pv_va __attribute__((vector_size(4 * PV_LANES), may_alias));
+PV_INLINE pv_v pv_load(const float *p) { return *(const pv_v *)p; }
+PV_INLINE void pv_store(float *p, pv_v v) { *(pv_v *)p = v; }
+PV_INLINE pv_v pv_all(float x) { return x - (pv_v){0}; }
+PV_INLINE pv_vi pv_as_int(pv_v v) { return (pv_vi)v; }
+PV_INLINE pv_v pv_as_float(pv_vi v) { return (pv_v)v; }
+PV_INLINE pv_v pv_to_float(pv_vi v) { return __builtin_convertvector(v, pv_v); }
+#define PV_ALL_INT(x) ((x) - (pv_vi){0})
+/* One instruction where the machine has one; a comparison and a choice elsewhere. */
+#if PV_LANES == 16 && defined(__AVX512F__)
+PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return (pv_v)_mm512_min_ps((__m512)a, (__m512)b); }
+PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return (pv_v)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif PV_LANES == 8 && defined(__AVX__)
+PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return (pv_v)_mm256_min_ps((__m256)a, (__m256)b); }
+PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return (pv_v)_mm256_max_ps((__m256)a, (__m256)b); }
+#elif PV_LANES == 4 && defined(__ARM_NEON)
+PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return (pv_v)vminq_f32((float32x4_t)a, (float32x4_t)b); }
+PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return (pv_v)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
+#elif PV_LANES == 4 && defined(__wasm_simd128__)
+PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return (pv_v)wasm_f32x4_pmin((v128_t)b, (v128_t)a); }
+PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return (pv_v)wasm_f32x4_pmax((v128_t)b, (v128_t)a); }
+#else
+PV_INLINE pv_v pv_pick(pv_vi yes, pv_v a, pv_v b) {
+  return (pv_v)((yes & (pv_vi)a) | (~yes & (pv_vi)b));
+}
+PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return pv_pick((pv_vi)(a < b), a, b); }
+PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return pv_pick((pv_vi)(a > b), a, b); }
+#endif
+PV_INLINE pv_vi pv_to_int(pv_v v) { /* to the nearest: the sum's low bits are the number */
+  return pv_as_int(v + 12582912.0f) - pv_as_int(pv_all(12582912.0f));
+}
+PV_INLINE pv_v pv_sqrt(pv_v a) {
+  for (int i = 0; i < PV_LANES; i++) a[i] = sqrtf(a[i]);
+  return a;
+}
+#endif
+
+#if PV_HALF /* vectors of half the length, for the last channels */
+typedef float pv_h __attribute__((vector_size(2 * PV_LANES), may_alias, aligned(4)));
+PV_INLINE pv_h pv_load_h(const float *p) { return *(const pv_h *)p; }
+PV_INLINE void pv_store_h(float *p, pv_h v) { *(pv_h *)p = v; }
+PV_INLINE pv_h pv_all_h(float x) { return x - (pv_h){0}; }
+PV_INLINE pv_h pv_min_h(pv_h a, pv_h b) { return (pv_h)_mm256_min_ps((__m256)a, (__m256)b); }
+PV_INLINE pv_h pv_max_h(pv_h a, pv_h b) { return (pv_h)_mm256_max_ps((__m256)a, (__m256)b); }
+#endif
+
+/* exp(x) to 3e-7 relative: 2^n by the exponent's bits, the rest by a polynomial on +-ln 2 / 2. */
+PV_INLINE pv_v pv_exp(pv_v x) {
+  x = pv_min(pv_max(x, pv_all(-87.0f)), pv_all(88.0f));
+  pv_vi n = pv_to_int(x * 1.44269504f);
+  pv_v f = pv_to_float(n);
+  pv_v r = x - f * 0.693359375f + f * 2.12194440e-4f;
+  pv_v p = r * 1.3981999e-3f + 8.3334519e-3f;
+  p = p * r + 4.1665796e-2f;
+  p = p * r + 1.6666665e-1f;
+  p = p * r + 0.5f;
+  p = (p * r) * r + r + 1.0f;
+  return p * pv_as_float((n + 127) << 23);
+}
+/* 1 / (1 + exp(-x)) */
+PV_INLINE pv_v pv_sigmoid(pv_v x) { return 1.0f / (1.0f + pv_exp(-x)); }

@@ -1,0 +1,313 @@
+"""Convolutions as stages: weights packed in panels or filters, with the kernels that fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pocketvision.compiler import graph as g
+from pocketvision.compiler.kernels.activation import numbers
+from pocketvision.compiler.kernels.depthwise import Depthwise
+from pocketvision.compiler.kernels.gemm import Gemm
+from pocketvision.compiler.program import BLOCK, Filter, Panel, Segment, Stage, Tensor, Weights
+from pocketvision.compiler.targets import Target
+
+PER_STEP = 0.5  # what a step of a kernel costs beside its multiply-adds, in such
+SHARES = 12  # about so many units a stage is split in, for several threads
+
+
+@dataclass(frozen=True)
+class Width:
+    """A panel of `vectors` vectors, half ones or whole."""
+
+    vectors: int
+    half: bool
+
+
+def needed_right(w: int, w_out: int, kernel: int, stride: int, dilation: int, left: int) -> int:
+    """Columns beyond the last that a convolution reads."""
+    return max(0, (w_out - 1) * stride + (kernel - 1) * dilation - left - (w - 1))
+
+
+# ------------------------------------------------------------------------------------------ panels
+
+
+def split(channels: int, run: int, target: Target) -> list[Width]:
+    """Panel widths for `channels` outputs over a run of so many pixels: the cheapest sum."""
+    small = target.lanes // 2 if target.half_tiles else target.lanes
+    total, per_block = -(-channels // small), BLOCK // small
+    widths = [(Width(v, False), v * target.lanes // small) for v in target.tiles]
+    widths += [(Width(v, True), v) for v in target.half_tiles]
+
+    def fits(width: Width, parts: int, at: int) -> bool:
+        """A panel begins with a block or stays in one; half vectors come last."""
+        if width.half and (parts != total - at or parts % 2 == 0):
+            return False
+        if at % per_block and at % per_block + parts > per_block:
+            return False
+        return parts <= total - at or -(-(at + parts) // per_block) == -(-total // per_block)
+
+    @lru_cache(maxsize=None)
+    def best(at: int) -> tuple[float, tuple[Width, ...]]:
+        if at >= total:
+            return 0.0, ()
+        found = []
+        for width, parts in widths:
+            if fits(width, parts, at):
+                cost, rest = best(at + parts)
+                found.append((cost + _cost(width, run, target), (width, *rest)))
+        return min(found, key=lambda pair: pair[0])
+
+    return list(best(0)[1])
+
+
+def _cost(width: Width, run: int, target: Target) -> float:
+    """Time of a panel for one input number, over a run, in whole multiply-adds."""
+    lanes = 0.5 if width.half else 1.0
+    table = target.half_efficiency if width.half else target.efficiency
+    cost = 0.0
+    for tiles, rows in tiled(width, run, target):
+        cost += tiles * (rows * width.vectors * lanes / table[width.vectors] + PER_STEP)
+    return cost
+
+
+def tiled(width: Width, run: int, target: Target) -> list[tuple[int, int]]:
+    """(tiles, pixels) twice: a run in as few tiles as can be, of sizes that differ by 1 at most."""
+    most = (target.half_tiles if width.half else target.tiles)[width.vectors]
+    tiles = -(-run // most)
+    rows = -(-run // tiles)
+    main = run - tiles * (rows - 1)
+    return [(main, rows), (tiles - main, rows - 1)]
+
+
+# ------------------------------------------------------------------------------------------- dense
+
+
+def conv(
+    node: g.Conv, inp: Tensor, out: Tensor, weights: Weights, target: Target, **also: Tensor | None
+) -> Stage:
+    """The stage of a convolution. `also`: its residual and gate, where there are such."""
+    res, gate = also.get("res"), also.get("gate")
+    kh, kw = node.kernel
+    step = inp.pixel * node.stride[1]
+    plain = kh == kw == 1 and node.stride == (1, 1) and node.pads == (0, 0, 0, 0)
+    whole = plain and all(t is None or t.plain for t in (inp, out, res))
+    run = out.h * out.w if whole else out.w
+    matrix = dense(node)
+    panels, channel = [], 0
+    for width in split(out.c, run, target):
+        panels.append(_panel(node, matrix, width, channel, run, step, inp, weights, target, res))
+        channel += panels[-1].width
+    alpha, beta = numbers(node.act)
+    chunks = max(1, min(-(-SHARES // len(panels)), run // 24 if whole else out.h))
+    if gate is not None:
+        chunks = min(chunks, 2)  # every share scales the panel's weights anew
+    return Stage(
+        name=node.name,
+        rows="pv_conv_rows",
+        unit="pv_conv_unit",
+        units=len(panels) * chunks,
+        inp=inp,
+        out=out,
+        res=res,
+        gate=gate,
+        kernel_h=kh,
+        stride_h=node.stride[0],
+        dilation_h=node.dilation[0],
+        pad_top=node.pads[0],
+        x=-node.pads[1] * inp.pixel,
+        step=step,
+        panels=tuple(panels),
+        whole=whole,
+        chunks=chunks,
+        alpha=alpha,
+        beta=beta,
+        macs=int(np.count_nonzero(matrix)) * out.h * out.w,
+    )
+
+
+def dense(node: g.Conv) -> np.ndarray:
+    """The weights (c_out, kh, kw, c_in) of an ungrouped convolution that computes the same."""
+    w = node.weight
+    if node.groups == 1:
+        return w
+    c_out, kh, kw, per = w.shape
+    made = np.zeros((c_out, kh, kw, per * node.groups), w.dtype)
+    each = c_out // node.groups
+    for i in range(node.groups):
+        made[i * each : (i + 1) * each, :, :, i * per : (i + 1) * per] = w[
+            i * each : (i + 1) * each
+        ]
+    return made
+
+
+def _panel(
+    node: g.Conv,
+    matrix: np.ndarray,
+    width: Width,
+    channel: int,
+    run: int,
+    step: int,
+    inp: Tensor,
+    weights: Weights,
+    target: Target,
+    res: Tensor | None,
+) -> Panel:
+    lanes = target.lanes // 2 if width.half else target.lanes
+    size = width.vectors * lanes
+    part = _rows_of(matrix, channel, size)
+    segments, rows = _segments(node, part, inp)
+    bias = _rows_of(node.bias[:, None], channel, size)[:, 0]
+    b = weights.add(np.concatenate([bias[None], *rows], axis=0))
+    kernels = [
+        Gemm(n, width.vectors, width.half, step, node.act.kind, res is not None)
+        for _, n in tiled(width, run, target)
+    ]
+    (main_tiles, _), (last_tiles, _) = tiled(width, run, target)
+    return Panel(
+        channel=channel,
+        width=size,
+        b=b,
+        segments=tuple(segments),
+        main=kernels[0],
+        main_tiles=main_tiles,
+        last=kernels[1] if last_tiles else None,
+        last_tiles=last_tiles,
+    )
+
+
+def _rows_of(matrix: np.ndarray, channel: int, size: int) -> np.ndarray:
+    """Rows channel .. channel + size, zeros beyond the last."""
+    part = matrix[channel : channel + size]
+    return np.pad(part, ((0, size - len(part)),) + ((0, 0),) * (matrix.ndim - 1))
+
+
+def _segments(
+    node: g.Conv, part: np.ndarray, inp: Tensor
+) -> tuple[list[Segment], list[np.ndarray]]:
+    """Runs of input numbers with their weights (numbers, channels); zeros at the ends left out."""
+    segments, rows = [], []
+    for row, at, w in _runs(node, part, inp):
+        used = np.flatnonzero(w.any(axis=1))
+        if len(used):
+            lo, hi = int(used[0]), int(used[-1]) + 1
+            segments.append(Segment(row=row, at=at + lo, count=hi - lo))
+            rows.append(w[lo:hi])
+    return segments, rows
+
+
+def _runs(node: g.Conv, part: np.ndarray, inp: Tensor) -> list[tuple[int, int, np.ndarray]]:
+    """(kernel row, offset, weights) of all runs of input numbers that lie beside each other."""
+    kh, kw = node.kernel
+    dx = node.dilation[1]
+    found = []
+    for y in range(kh):
+        if inp.pixel == 1:  # a plane a channel: the taps of a kernel row lie beside each other
+            for c in range(inp.c):
+                taps = [(range(kw), 0)] if dx == 1 else [(range(x, x + 1), x * dx) for x in range(kw)]
+                found += [(y, c * inp.plane + at, part[:, y, list(xs), c].T) for xs, at in taps]
+            continue
+        for x in range(kw):
+            for block in range(inp.blocks):
+                channels = slice(block * BLOCK, min((block + 1) * BLOCK, inp.c))
+                at = block * inp.plane + x * dx * BLOCK
+                found.append((y, at, part[:, y, x, channels].T))
+    return found
+
+
+# --------------------------------------------------------------------------------------- depthwise
+
+
+def depthwise(
+    node: g.Depthwise,
+    inp: Tensor,
+    out: Tensor,
+    weights: Weights,
+    target: Target,
+    *,
+    res: Tensor | None = None,
+    total: Tensor | None = None,
+) -> Stage:
+    """The stage of a depthwise convolution; `total` takes the sum of each output row."""
+    tiles, width, last = _tiles(out.w, target.depthwise_tile)
+    filters = []
+    for block in range(out.blocks):
+        top, left, w = _cropped(node, block)
+        kernel = Depthwise(
+            kernel_h=w.shape[0],
+            kernel_w=w.shape[1],
+            stride=node.stride[1],
+            dilation=node.dilation[1],
+            width=width,
+            last=last,
+            act=node.act.kind,
+            residual=res is not None,
+            total=total is not None,
+        )
+        bias = _block(node.bias, block)
+        at = weights.add(np.concatenate([w.reshape(-1, BLOCK), bias[None]], axis=0))
+        filters.append(
+            Filter(
+                w=at,
+                kernel=kernel,
+                pad_top=node.pads[0] - top * node.dilation[0],
+                x=(left * node.dilation[1] - node.pads[1]) * BLOCK,
+            )
+        )
+    alpha, beta = numbers(node.act)
+    chunks = max(1, min(-(-SHARES // len(filters)), out.h))
+    return Stage(
+        name=node.name,
+        rows="pv_dw_rows",
+        unit="pv_dw_unit",
+        units=len(filters) * chunks,
+        inp=inp,
+        out=out,
+        res=res,
+        sum=total,
+        kernel_h=node.kernel[0],
+        stride_h=node.stride[0],
+        dilation_h=node.dilation[0],
+        pad_top=node.pads[0],
+        filters=tuple(filters),
+        chunks=chunks,
+        tiles=tiles,
+        alpha=alpha,
+        beta=beta,
+        macs=int(np.count_nonzero(node.weight)) * out.h * out.w,
+    )
+
+
+def _tiles(w: int, most: int) -> tuple[int, int, int]:
+    """(tiles, width, last): a row in `tiles` tiles of `width`, and one of `last` where not 0."""
+    n = -(-w // most)
+    width = -(-w // n)
+    tiles, last = divmod(w, width)
+    return tiles, width, last
+
+
+def _block(values: np.ndarray, block: int) -> np.ndarray:
+    """16 channels of the last axis, zeros beyond the last."""
+    part = values[..., block * BLOCK : (block + 1) * BLOCK]
+    return np.pad(part, ((0, 0),) * (values.ndim - 1) + ((0, BLOCK - part.shape[-1]),))
+
+
+def _cropped(node: g.Depthwise, block: int) -> tuple[int, int, np.ndarray]:
+    """(rows cut, columns cut, kernel) of a block: borders of zeros on all sides alike are cut."""
+    w = _block(node.weight, block)
+    cut = 0
+    most = (min(w.shape[:2]) - 1) // 2
+    while cut < most and not _ring(w, cut).any():
+        cut += 1
+    kh, kw = w.shape[:2]
+    return cut, cut, w[cut : kh - cut, cut : kw - cut]
+
+
+def _ring(w: np.ndarray, cut: int) -> np.ndarray:
+    """The taps at distance `cut` from the border."""
+    kh, kw = w.shape[:2]
+    inner = w[cut : kh - cut, cut : kw - cut].copy()
+    inner[1:-1, 1:-1] = 0
+    return inner
