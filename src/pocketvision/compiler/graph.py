@@ -82,8 +82,9 @@ class _One(Node):
 class Conv(_One):
     """act(conv(in_act(x * gate)) + bias + residual).
 
-    weight: (c_out, kh, kw, c_in / groups). `gate` is a (1, 1, c_in) value, `residual` has the
-    output's shape. A matrix product over vectors is the 1x1 convolution of a (1, 1, n) image.
+    weight: (c_out, kh, kw, c_in / groups). `gate` is a (1, 1, c_in) value. `residual` has the
+    output's shape or fewer channels: then it is added to the first ones. A matrix product over
+    vectors is the 1x1 convolution of a (1, 1, n) image.
     """
 
     weight: np.ndarray
@@ -110,7 +111,10 @@ class Conv(_One):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Depthwise(_One):
-    """act(depthwise(x) + bias + residual). weight: (kh, kw, c): one filter a channel."""
+    """act(depthwise(x) + bias + residual). weight: (kh, kw, c): one filter a channel.
+
+    `residual` as in `Conv`: it may have fewer channels than the output.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
