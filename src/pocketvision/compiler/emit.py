@@ -108,8 +108,8 @@ class _Tables:
 
     def __init__(self, program: Program) -> None:
         self.tensors = {id(t): n for n, t in enumerate(program.tensors)}
-        self.segments: list[Segment] = []
-        self.at: dict[tuple[Segment, ...], int] = {}
+        self.segments: list[str] = []
+        self.at: dict[tuple[str, ...], int] = {}
         self.panels: list[str] = []
         self.filters: list[str] = []
         self.numbers: list[int] = []
@@ -119,20 +119,21 @@ class _Tables:
         """The number of a tensor, -1 for none."""
         return -1 if t is None else self.tensors[id(t)]
 
-    def segment(self, rows: tuple[Segment, ...]) -> int:
-        """Where these segments begin; equal ones are kept once."""
+    def segment(self, inp: Tensor, segments: tuple[Segment, ...]) -> int:
+        """Where these segments begin; equal lists are kept once."""
+        rows = tuple(f"{{{s.row}, {s.block * inp.plane + s.at}, {s.count}}}" for s in segments)
         if rows not in self.at:
             self.at[rows] = len(self.segments)
             self.segments += rows
         return self.at[rows]
 
-    def panel(self, p: Panel) -> str:
+    def panel(self, inp: Tensor, p: Panel) -> str:
         """A line of pv_panels."""
         last = p.last or p.main
         count = sum(s.count for s in p.segments)
         return (
             f"{{{p.b}, {p.width}, {count}, {p.channel // 16}, {p.channel % 16}, "
-            f"{self.segment(p.segments)}, {len(p.segments)}, {p.main_tiles}, {p.main.rows}, "
+            f"{self.segment(inp, p.segments)}, {len(p.segments)}, {p.main_tiles}, {p.main.rows}, "
             f"{p.last_tiles}, {last.rows}, {p.main.name}, {last.name}}}"
         )
 
@@ -140,8 +141,10 @@ class _Tables:
         """A line of pv_stages."""
         first, count = s.first, len(s.panels) or len(s.filters)
         if s.panels:
+            assert s.inp is not None
+            inp = s.inp
             first = len(self.panels)
-            self.panels += [self.panel(p) for p in s.panels]
+            self.panels += [self.panel(inp, p) for p in s.panels]
         elif s.filters:
             first = len(self.filters)
             self.filters += [
@@ -177,14 +180,13 @@ def _tables(program: Program) -> str:
         f"{int(x.zeros)}, {x.h}, {x.w}, {x.c}, {x.pixel}}}"
         for x in program.tensors
     ]
-    segments = [f"{{{s.row}, {s.at}, {s.count}}}" for s in t.segments]
     return "\n".join(
         [
             _table("pv_tensor", "pv_tensors", tensors),
-            _table("pv_segment", "pv_segments", segments or ["{0, 0, 0}"]),
+            _table("pv_segment", "pv_segments", t.segments or ["{0, 0, 0}"]),
             _table("pv_panel", "pv_panels", t.panels or ["{0}"]),
             _table("pv_filter", "pv_filters", t.filters or ["{0}"]),
-            _table("int32_t", "pv_numbers", [str(n) for n in t.numbers] or ["0"]),
+            _table("PV_UNUSED int32_t", "pv_numbers", [str(n) for n in t.numbers] or ["0"]),
         ]
     )
 

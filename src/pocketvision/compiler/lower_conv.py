@@ -189,17 +189,17 @@ def _segments(
 ) -> tuple[list[Segment], list[np.ndarray]]:
     """Runs of input numbers with their weights (numbers, channels); zeros at the ends left out."""
     segments, rows = [], []
-    for row, at, w in _runs(node, part, inp):
+    for row, block, at, w in _runs(node, part, inp):
         used = np.flatnonzero(w.any(axis=1))
         if len(used):
             lo, hi = int(used[0]), int(used[-1]) + 1
-            segments.append(Segment(row=row, at=at + lo, count=hi - lo))
+            segments.append(Segment(row=row, block=block, at=at + lo, count=hi - lo))
             rows.append(w[lo:hi])
     return segments, rows
 
 
-def _runs(node: g.Conv, part: np.ndarray, inp: Tensor) -> list[tuple[int, int, np.ndarray]]:
-    """(kernel row, offset, weights) of all runs of input numbers that lie beside each other."""
+def _runs(node: g.Conv, part: np.ndarray, inp: Tensor) -> list[tuple[int, int, int, np.ndarray]]:
+    """(kernel row, plane, offset, weights) of all runs of input numbers that lie beside each other."""
     kh, kw = node.kernel
     dx = node.dilation[1]
     found = []
@@ -207,13 +207,12 @@ def _runs(node: g.Conv, part: np.ndarray, inp: Tensor) -> list[tuple[int, int, n
         if inp.pixel == 1:  # a plane a channel: the taps of a kernel row lie beside each other
             for c in range(inp.c):
                 taps = [(range(kw), 0)] if dx == 1 else [(range(x, x + 1), x * dx) for x in range(kw)]
-                found += [(y, c * inp.plane + at, part[:, y, list(xs), c].T) for xs, at in taps]
+                found += [(y, c, at, part[:, y, list(xs), c].T) for xs, at in taps]
             continue
         for x in range(kw):
             for block in range(inp.blocks):
                 channels = slice(block * BLOCK, min((block + 1) * BLOCK, inp.c))
-                at = block * inp.plane + x * dx * BLOCK
-                found.append((y, at, part[:, y, x, channels].T))
+                found.append((y, block, x * dx * BLOCK, part[:, y, x, channels].T))
     return found
 
 

@@ -42,6 +42,8 @@ class _Planner:
         self.weights = Weights()
         self.tensors = {name: self.tensor(name) for name in self.values()}
         self.sums: dict[str, Tensor] = {}
+        if options.fuse:
+            self.mark_bands()
 
     def values(self) -> list[str]:
         """Names of inputs and of all nodes' outputs."""
@@ -87,7 +89,7 @@ class _Planner:
         for node in self.graph.nodes:
             self.prepare(node)
             for stage in self.lowered(node):
-                if self.continues(made[-1], stage, node):
+                if stage.inp is not None and stage.inp.local:
                     made[-1].append(stage)
                 else:
                     made.append([stage])
@@ -153,22 +155,30 @@ class _Planner:
 
     # --------------------------------------------------------------------------------- chains
 
-    def continues(self, chain: Sequence[Stage], stage: Stage, node: g.Node) -> bool:
-        """True where `stage` may run in bands behind the last of `chain`, and gains by it."""
-        last = chain[-1]
-        if not self.options.fuse or last.out is None or stage.inp is not last.out:
+    def mark_bands(self) -> None:
+        """Find the values that only ever exist a few rows at a time."""
+        made = [i.name for i in self.graph.inputs][-1:]
+        chain = set(made)
+        for node in self.graph.nodes:
+            if made and self.banded(made[-1], node, chain):
+                self.tensors[made[-1]].local = True
+            else:
+                chain = set()
+            made.append(node.output)
+            chain.add(node.output)
+
+    def banded(self, value: str, node: g.Node, chain: set[str]) -> bool:
+        """True where `value` may be made in bands just before `node` reads it, and gains by it."""
+        if not isinstance(node, g.Conv | g.Depthwise) or node.x != value or value in self.kept:
             return False
-        name = last.out.name
-        if stage.rows is None or last.rows is None or stage.gate is not None or last.sum is not None:
+        maker = self.maker.get(value)
+        if maker is not None and not isinstance(maker, g.Conv | g.Depthwise):
             return False
-        if name in self.kept or self.users.get(name) != [node] or stage.out is last.out:
+        if self.users[value] != [node] or node.residual in chain:
             return False
-        if any(t is last.out for t in (stage.res, stage.sum)):
+        if isinstance(node, g.Conv) and (node.gate is not None or node.in_act.kind != "none"):
             return False
-        made = {s.out.name for s in chain if s.out is not None}
-        if any(t is not None and t.name in made for t in (stage.res,)):
-            return False
-        return self.is_input(name) or 4 * last.out.floats > WHOLE_BYTES
+        return maker is None or 4 * self.tensors[value].floats > WHOLE_BYTES
 
     # -------------------------------------------------------------------------------- program
 
@@ -203,9 +213,7 @@ class _Planner:
         for stage, rows in zip(stages, _rows_kept(stages, band)[:-1], strict=False):
             out = stage.out
             assert out is not None
-            out.local, out.slots, out.zeros = True, rows if rows < out.h else 0, True
-            if out.slots == 0:
-                out.slots = out.h
+            out.slots, out.zeros = rows, True
         return Step(stages=stages, band=band)
 
 

@@ -60,14 +60,15 @@ class Tensor:
     @property
     def plain(self) -> bool:
         """True without borders: all pixels are then one run."""
-        return not (self.left or self.right or self.slots)
+        return not (self.left or self.right or self.local)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """`count` input numbers beside each other, `at` from the first pixel of kernel row `row`."""
+    """`count` input numbers beside each other: in kernel row `row`, plane `block`, from `at` on."""
 
     row: int
+    block: int
     at: int
     count: int
 
