@@ -14,7 +14,8 @@ from pocketvision.compiler.kernels.gemm import Gemm
 from pocketvision.compiler.program import BLOCK, Filter, Panel, Segment, Stage, Tensor, Weights
 from pocketvision.compiler.targets import Target
 
-PER_STEP = 0.5  # what a step of a kernel costs beside its multiply-adds, in such
+PER_STEP = 0.1  # what a step of a kernel costs beside its multiply-adds, in such
+LATENCY = 4.0  # and what it takes at least: each sum waits for the one before
 SHARES = 12  # about so many units a stage is split in, for several threads
 
 
@@ -69,7 +70,8 @@ def _cost(width: Width, run: int, target: Target) -> float:
     table = target.half_efficiency if width.half else target.efficiency
     cost = 0.0
     for tiles, rows in tiled(width, run, target):
-        cost += tiles * (rows * width.vectors * lanes / table[width.vectors] + PER_STEP)
+        work = rows * width.vectors * lanes / table[width.vectors]
+        cost += tiles * (max(work, LATENCY) + PER_STEP)
     return cost
 
 
@@ -237,6 +239,7 @@ def depthwise(
         kernel = Depthwise(
             kernel_h=w.shape[0],
             kernel_w=w.shape[1],
+            stride_h=node.stride[0],
             stride=node.stride[1],
             dilation=node.dilation[1],
             width=width,

@@ -30,7 +30,7 @@ def output_stage(wanted: g.Output, number: int, inp: Tensor) -> Stage:
     return Stage(
         name=wanted.name,
         unit="pv_output_unit",
-        units=inp.c,
+        units=inp.blocks,
         inp=inp,
         out=None,
         first=number,

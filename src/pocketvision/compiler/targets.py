@@ -37,10 +37,10 @@ class Target:
 
 _WIDE = {
     "lanes": 16,
-    "tiles": {1: 14, 2: 14, 3: 9, 4: 7},
-    "half_tiles": {1: 14, 3: 9, 5: 5},
-    "efficiency": {1: 0.68, 2: 0.93, 3: 0.985, 4: 0.985},
-    "half_efficiency": {1: 0.5, 3: 0.83, 5: 0.88},
+    "tiles": {1: 14, 4: 1},
+    "half_tiles": {1: 20, 3: 9, 5: 5},
+    "efficiency": {1: 1.0, 4: 0.75},
+    "half_efficiency": {1: 0.8, 3: 0.94, 5: 0.97},
 }
 _AVX2 = {
     "lanes": 8,

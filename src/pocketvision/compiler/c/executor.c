@@ -115,33 +115,48 @@ static PV_COLD void pv_conv_unit(const pv_thread *th, const pv_stage *s, int uni
 
 /* ---- depthwise ---- */
 
-static void pv_dw_row(const pv_thread *th, const pv_stage *s, int block, int y) {
+#define PV_DW_ROWS 8 /* output rows a call: weights stay in registers over them */
+
+/* Output rows y .. y + n of a block, n at most PV_DW_ROWS. */
+static void pv_dw_some(const pv_thread *th, const pv_stage *s, int block, int y, int n) {
   const pv_tensor *in = &pv_tensors[s->in], *out = &pv_tensors[s->out];
   const pv_filter *f = &pv_filters[s->first + block];
-  const float *rows[PV_MAX_KERNEL];
-  for (int k = 0; k < f->kernel_h; k++)
-    rows[k] = pv_pixels(th, in, y * s->stride_h - f->pad_top + k * s->dilation_h) +
-              (int64_t)block * in->plane + f->x;
-  pv_row t = {.rows = rows, .w = th->context->weights + f->w,
-              .out = pv_pixels(th, out, y) + (int64_t)block * out->plane,
-              .tiles = s->tiles, .alpha = s->alpha, .beta = s->beta};
+  const float *rows[(PV_DW_ROWS - 1) * PV_MAX_STRIDE + PV_MAX_KERNEL], *res[PV_DW_ROWS];
+  float *outs[PV_DW_ROWS];
+  int64_t at = (int64_t)block * in->plane + f->x;
+  if (s->dilation_h == 1) {
+    for (int k = 0; k < (n - 1) * s->stride_h + f->kernel_h; k++)
+      rows[k] = pv_pixels(th, in, y * s->stride_h - f->pad_top + k) + at;
+  } else { /* one row a call: the rows under a kernel are not beside each other */
+    for (int k = 0; k < f->kernel_h; k++)
+      rows[k] = pv_pixels(th, in, y * s->stride_h - f->pad_top + k * s->dilation_h) + at;
+  }
+  for (int i = 0; i < n; i++)
+    outs[i] = pv_pixels(th, out, y + i) + (int64_t)block * out->plane;
+  pv_row t = {.rows = rows, .res = res, .out = outs, .w = th->context->weights + f->w,
+              .n = n, .tiles = s->tiles, .alpha = s->alpha, .beta = s->beta};
   if (s->res >= 0)
-    t.res = pv_pixels(th, &pv_tensors[s->res], y) + (int64_t)block * pv_tensors[s->res].plane;
+    for (int i = 0; i < n; i++)
+      res[i] = pv_pixels(th, &pv_tensors[s->res], y + i) +
+               (int64_t)block * pv_tensors[s->res].plane;
   if (s->sum >= 0)
     t.sum = pv_pixels(th, &pv_tensors[s->sum], y) + (int64_t)block * pv_tensors[s->sum].plane;
   f->kernel(&t);
-  pv_borders(th, out, block, 1, y);
+  for (int i = 0; i < n; i++) pv_borders(th, out, block, 1, y + i);
+}
+
+static void pv_dw_block(const pv_thread *th, const pv_stage *s, int block, int from, int to) {
+  int most = s->dilation_h == 1 ? PV_DW_ROWS : 1;
+  for (int y = from; y < to; y += most) pv_dw_some(th, s, block, y, to - y < most ? to - y : most);
 }
 
 static PV_COLD void pv_dw_rows(const pv_thread *th, const pv_stage *s, int from, int to) {
-  for (int block = 0; block < s->count; block++)
-    for (int y = from; y < to; y++) pv_dw_row(th, s, block, y);
+  for (int block = 0; block < s->count; block++) pv_dw_block(th, s, block, from, to);
 }
 
 static PV_COLD void pv_dw_unit(const pv_thread *th, const pv_stage *s, int unit) {
   int h = pv_tensors[s->out].h, share = unit % s->chunks;
-  for (int y = h * share / s->chunks; y < h * (share + 1) / s->chunks; y++)
-    pv_dw_row(th, s, unit / s->chunks, y);
+  pv_dw_block(th, s, unit / s->chunks, h * share / s->chunks, h * (share + 1) / s->chunks);
 }
 
 /* ---- means ---- */
@@ -197,16 +212,18 @@ static PV_COLD void pv_input_unit(const pv_thread *th, const pv_stage *s, int un
   pv_input_rows(th, s, h * unit / s->units, h * (unit + 1) / s->units);
 }
 
-/* The value as the file orders it: whole 0 channels first, 1 channels last; a unit is a channel. */
+/* The value as the file orders it: whole 0 channels first, 1 channels last; a unit is a block. */
 static PV_COLD void pv_output_unit(const pv_thread *th, const pv_stage *s, int unit) {
   const pv_tensor *in = &pv_tensors[s->in];
   float *o = th->context->outputs[s->first];
+  int n = in->c - unit * 16 < 16 ? in->c - unit * 16 : 16;
+  int64_t pixels = (int64_t)in->h * in->w;
   for (int y = 0; y < in->h; y++) {
-    const float *p = pv_pixels(th, in, y) + (int64_t)(unit / 16) * in->plane + unit % 16;
-    for (int x = 0; x < in->w; x++) {
-      int64_t pixel = (int64_t)y * in->w + x;
-      o[s->whole ? pixel * in->c + unit : (int64_t)unit * in->h * in->w + pixel] = p[x * 16];
-    }
+    const float *p = pv_pixels(th, in, y) + (int64_t)unit * in->plane;
+    for (int x = 0; x < in->w; x++)
+      for (int i = 0; i < n; i++) {
+        int64_t pixel = (int64_t)y * in->w + x, c = unit * 16 + i;
+        o[s->whole ? pixel * in->c + c : c * pixels + pixel] = p[x * 16 + i];
+      }
   }
 }
-

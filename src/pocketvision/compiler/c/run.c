@@ -17,6 +17,22 @@ PV_INLINE int pv_need_to(const pv_stage *s, int to) {
                  pv_tensors[s->in].h);
 }
 
+#ifdef PV_PROFILE /* seconds of each stage, as the first thread sees them */
+#include <time.h>
+static double pv_spent[PV_STAGES];
+static double pv_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+const double *PV_NAME(profile)(void) { return pv_spent; }
+#define PV_BEGIN double begin = pv_now()
+#define PV_END(stage) if (th->index == 0) pv_spent[stage] += pv_now() - begin
+#else
+#define PV_BEGIN ((void)0)
+#define PV_END(stage) ((void)0)
+#endif
+
 /* A chain of stages in bands: each makes the rows that the next one needs, no more. */
 static void pv_bands(const pv_thread *th, const pv_step *step, int y0, int y1) {
   const pv_stage *s = &pv_stages[step->first];
@@ -29,7 +45,9 @@ static void pv_bands(const pv_thread *th, const pv_step *step, int y0, int y1) {
     for (int i = last; i > 0; i--) need[i - 1] = pv_need_to(&s[i], need[i]);
     for (int i = 0; i <= last; i++) {
       if (need[i] > done[i]) {
+        PV_BEGIN;
         s[i].rows(th, &s[i], done[i], need[i]);
+        PV_END(step->first + i);
         done[i] = need[i];
       }
     }
@@ -44,15 +62,14 @@ static void pv_step_run(const pv_thread *th, int number) {
     pv_bands(th, step, h * th->index / n, h * (th->index + 1) / n);
     return;
   }
+  PV_BEGIN;
   if (th->context->n_threads == 1) {
     for (int u = 0; u < s->units; u++) s->unit(th, s, u);
-    return;
+  } else {
+    int u;
+    while ((u = pv_claim(&th->context->next[number])) < s->units) s->unit(th, s, u);
   }
-  for (;;) {
-    int u = pv_claim(&th->context->next[number]);
-    if (u >= s->units) return;
-    s->unit(th, s, u);
-  }
+  PV_END(step->first);
 }
 
 static void pv_run_all(pv_thread *th) {

@@ -27,11 +27,12 @@ typedef struct { /* one call of a matrix kernel: tiles of pixels against a panel
 } pv_tile;
 typedef void (*pv_gemm)(const pv_tile *);
 
-typedef struct { /* one call of a depthwise kernel: a row of a block */
-  const float *const *rows;
-  const float *w, *res;
-  float *out, *sum;
-  int32_t tiles;
+typedef struct { /* one call of a depthwise kernel: n rows of a block */
+  const float *const *rows, *const *res;
+  float *const *out;
+  const float *w;
+  float *sum;
+  int32_t n, tiles;
   float alpha, beta;
 } pv_row;
 typedef void (*pv_dw)(const pv_row *);

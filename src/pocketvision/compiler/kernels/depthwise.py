@@ -1,4 +1,4 @@
-"""Depthwise convolution of one row of one block of 16 channels.
+"""Depthwise convolution of some rows of one block of 16 channels.
 
 A tile of neighbouring outputs is held in registers; every input vector is loaded once for all
 outputs that it reaches. Weights: a vector each tap, row by row, then the biases. `rows` are the
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pocketvision.compiler.kernels import activation
 
-KEPT = 9  # weights that stay in registers over a whole row
+KEPT = 9  # weights that stay in registers over all rows
 
 
 @dataclass(frozen=True, order=True)
@@ -20,6 +20,7 @@ class Depthwise:
 
     kernel_h: int
     kernel_w: int
+    stride_h: int
     stride: int
     dilation: int
     width: int
@@ -33,13 +34,13 @@ class Depthwise:
         """The C function's name."""
         tail = ("_add" if self.residual else "") + ("_sum" if self.total else "")
         return (
-            f"pv_dw_{self.kernel_h}x{self.kernel_w}_s{self.stride}d{self.dilation}"
+            f"pv_dw_{self.kernel_h}x{self.kernel_w}_s{self.stride_h}{self.stride}d{self.dilation}"
             f"_{self.width}_{self.last}_{self.act}{tail}"
         )
 
 
 def source(k: Depthwise, lanes: int) -> str:
-    """The kernel as a C function."""
+    """The kernel as a C function: `n` output rows of one block."""
     taps = k.kernel_h * k.kernel_w
     kept = lanes >= 4 and taps <= KEPT
     lines = [
@@ -49,21 +50,25 @@ def source(k: Depthwise, lanes: int) -> str:
         f"  for (int v = 0; v < 16; v += {lanes}) {{",
         "    const float *w = t->w + v;",
         f"    const pv_v bias = pv_load(w + {taps * 16});",
-        *(f"    const float *r{y} = t->rows[{y}] + v;" for y in range(k.kernel_h)),
-        "    float *o = t->out + v;",
-        *(["    const float *res = t->res + v;"] if k.residual else []),
-        *(["    pv_v total = pv_all(0.0f);"] if k.total else []),
     ]
     if kept:
         lines += [f"    const pv_v w{i} = pv_load(w + {i * 16});" for i in range(taps)]
-    lines.append("    for (int tile = 0; tile < t->tiles; tile++) {")
+    lines += [
+        "    for (int n = 0; n < t->n; n++) {",
+        f"    const float *const *rows = t->rows + n * {k.stride_h};",
+        *(f"    const float *r{y} = rows[{y}] + v;" for y in range(k.kernel_h)),
+        "    float *o = t->out[n] + v;",
+        *(["    const float *res = t->res[n] + v;"] if k.residual else []),
+        *(["    pv_v total = pv_all(0.0f);"] if k.total else []),
+        "    for (int tile = 0; tile < t->tiles; tile++) {",
+    ]
     lines += _tile(k, k.width, kept)
     lines.append("    }")
     if k.last:
         lines += ["    {", *_tile(k, k.last, kept), "    }"]
     if k.total:
-        lines.append("    pv_store(t->sum + v, total);")
-    return "\n".join([*lines, "  }", "}"])
+        lines.append("    pv_store(t->sum + n * 16 + v, total);")
+    return "\n".join([*lines, "    }", "  }", "}"])
 
 
 def _tile(k: Depthwise, width: int, kept: bool) -> list[str]:
