@@ -12,10 +12,11 @@ from pocketvision.compiler.kernels.activation import numbers
 from pocketvision.compiler.kernels.depthwise import Depthwise
 from pocketvision.compiler.kernels.gemm import Gemm
 from pocketvision.compiler.program import BLOCK, Filter, Panel, Segment, Stage, Tensor, Weights
-from pocketvision.compiler.targets import Target
+from pocketvision.compiler.targets import LONG, Target
 
 PER_STEP = 0.1  # what a step of a kernel costs beside its multiply-adds, in such
 LATENCY = 4.0  # and what it takes at least: each sum waits for the one before
+SHORT = 4  # segments up to this length are written out, without a loop
 SHARES = 12  # about so many units a stage is split in, for several threads
 
 
@@ -35,8 +36,8 @@ def needed_right(w: int, w_out: int, kernel: int, stride: int, dilation: int, le
 # ------------------------------------------------------------------------------------------ panels
 
 
-def split(channels: int, run: int, target: Target) -> list[Width]:
-    """Panel widths for `channels` outputs over a run of so many pixels: the cheapest sum."""
+def split(channels: int, numbers: int, run: int, target: Target) -> list[Width]:
+    """Panel widths for `channels` outputs of so many input numbers, over a run of pixels."""
     small = target.lanes // 2 if target.half_tiles else target.lanes
     total, per_block = -(-channels // small), BLOCK // small
     widths = [(Width(v, False), v * target.lanes // small) for v in target.tiles]
@@ -58,16 +59,18 @@ def split(channels: int, run: int, target: Target) -> list[Width]:
         for width, parts in widths:
             if fits(width, parts, at):
                 cost, rest = best(at + parts)
-                found.append((cost + _cost(width, run, target), (width, *rest)))
+                found.append((cost + _cost(width, numbers, run, target), (width, *rest)))
         return min(found, key=lambda pair: pair[0])
 
     return list(best(0)[1])
 
 
-def _cost(width: Width, run: int, target: Target) -> float:
+def _cost(width: Width, numbers: int, run: int, target: Target) -> float:
     """Time of a panel for one input number, over a run, in whole multiply-adds."""
     lanes = 0.5 if width.half else 1.0
     table = target.half_efficiency if width.half else target.efficiency
+    if numbers > LONG and not width.half:
+        table = target.long_efficiency or table
     cost = 0.0
     for tiles, rows in tiled(width, run, target):
         work = rows * width.vectors * lanes / table[width.vectors]
@@ -99,7 +102,7 @@ def conv(
     run = out.h * out.w if whole else out.w
     matrix = dense(node)
     panels, channel = [], 0
-    for width in split(out.c, run, target):
+    for width in split(out.c, matrix[0].size, run, target):
         panels.append(_panel(node, matrix, width, channel, run, step, inp, weights, target, res))
         channel += panels[-1].width
     alpha, beta = numbers(node.act)
@@ -163,8 +166,10 @@ def _panel(
     segments, rows = _segments(node, part, inp)
     bias = _rows_of(node.bias[:, None], channel, size)[:, 0]
     b = weights.add(np.concatenate([bias[None], *rows], axis=0))
+    counts = {s.count for s in segments}
+    short = counts.pop() if len(counts) == 1 and max(counts) <= SHORT else 0
     kernels = [
-        Gemm(n, width.vectors, width.half, step, node.act.kind, res is not None)
+        Gemm(n, width.vectors, width.half, step, node.act.kind, res is not None, short)
         for _, n in tiled(width, run, target)
     ]
     (main_tiles, _), (last_tiles, _) = tiled(width, run, target)

@@ -18,6 +18,8 @@ from pocketvision.compiler import lower_conv, lower_other
 from pocketvision.compiler.program import BLOCK, Program, Stage, Step, Tensor, Weights
 from pocketvision.compiler.targets import Target
 
+LEAST_BAND = 4  # lower bands make rows above and below an image's part again and again
+BAND_COST = 0.05  # of a byte in bands, against one of a value that stays whole
 WHOLE_BYTES = 256 * 1024  # a value up to this stays whole: the cache holds it beside its weights
 
 
@@ -157,28 +159,21 @@ class _Planner:
 
     def mark_bands(self) -> None:
         """Find the values that only ever exist a few rows at a time."""
-        made = [i.name for i in self.graph.inputs][-1:]
-        chain = set(made)
+        links = [_Link(self.tensors[i.name]) for i in self.graph.inputs][-1:]
         for node in self.graph.nodes:
-            if made and self.banded(made[-1], node, chain):
-                self.tensors[made[-1]].local = True
+            link = _link(node, self.tensors[node.output])
+            if links and link and self.follows(links, node):
+                links.append(link)
             else:
-                chain = set()
-            made.append(node.output)
-            chain.add(node.output)
+                _cut(links, self.target.cache_bytes)
+                links = [link] if link else []
+        _cut(links, self.target.cache_bytes)
 
-    def banded(self, value: str, node: g.Node, chain: set[str]) -> bool:
-        """True where `value` may be made in bands just before `node` reads it, and gains by it."""
-        if not isinstance(node, g.Conv | g.Depthwise) or node.x != value or value in self.kept:
-            return False
-        maker = self.maker.get(value)
-        if maker is not None and not isinstance(maker, g.Conv | g.Depthwise):
-            return False
-        if self.users[value] != [node] or node.residual in chain:
-            return False
-        if isinstance(node, g.Conv) and (node.gate is not None or node.in_act.kind != "none"):
-            return False
-        return maker is None or 4 * self.tensors[value].floats > WHOLE_BYTES
+    def follows(self, links: Sequence[_Link], node: g.Node) -> bool:
+        """True where `node` alone reads the last value of a chain, and no other value of it."""
+        last, made = links[-1].out.name, {one.out.name for one in links}
+        alone = self.users[last] == [node] and last not in self.kept
+        return alone and node.inputs[0] == last and not made & set(node.inputs[1:])
 
     # -------------------------------------------------------------------------------- program
 
@@ -208,13 +203,13 @@ class _Planner:
         """A chain with the height of its bands; one stage alone is done in units."""
         if len(chain) == 1:
             return Step(stages=tuple(chain))
-        stages = tuple(chain)
-        band = _band(stages, self.target.cache_bytes)
-        for stage, rows in zip(stages, _rows_kept(stages, band)[:-1], strict=False):
-            out = stage.out
-            assert out is not None
-            out.slots, out.zeros = rows, True
-        return Step(stages=stages, band=band)
+        links = [
+            _Link(s.out, s.kernel_h, s.stride_h, s.dilation_h) for s in chain if s.out is not None
+        ]
+        band = _band(links, self.target.cache_bytes)
+        for link, rows in zip(links[:-1], _rows_kept(links, band), strict=False):
+            link.out.slots, link.out.zeros = rows, True
+        return Step(stages=tuple(chain), band=band)
 
 
 def _is_stem(user: g.Node) -> bool:
@@ -224,33 +219,72 @@ def _is_stem(user: g.Node) -> bool:
 # --------------------------------------------------------------------------------------------- bands
 
 
-def _rows_kept(stages: Sequence[Stage], band: int) -> list[int]:
-    """Rows of each stage's output that must be there at once, for bands of `band` rows."""
+@dataclass(frozen=True)
+class _Link:
+    """A member of a chain: its value, and how many rows of the one before it reads."""
+
+    out: Tensor
+    kernel_h: int = 1
+    stride_h: int = 1
+    dilation_h: int = 1
+
+
+def _link(node: g.Node, out: Tensor) -> _Link | None:
+    """The node as a member of a chain; None where it cannot be computed in bands."""
+    if not isinstance(node, g.Conv | g.Depthwise):
+        return None
+    if isinstance(node, g.Conv) and (node.gate is not None or node.in_act.kind != "none"):
+        return None
+    return _Link(out, node.kernel[0], node.stride[0], node.dilation[0])
+
+
+def _cut(links: Sequence[_Link], cache_bytes: int) -> None:
+    """Mark the values of a chain that are made in bands: its cheapest cut in pieces.
+
+    A value that stays whole costs what of it the cache does not hold; one in bands costs little,
+    for the rows that are made twice where threads meet. A piece may not need too low bands.
+    """
+    best: list[tuple[float, int]] = [(0.0, 0)]  # up to each link: cost, where its piece begins
+    for end in range(1, len(links) + 1):
+        found = []
+        for begin in range(end):
+            piece = links[begin:end]
+            least = min(LEAST_BAND, piece[-1].out.h)
+            if len(piece) > 1 and _band(piece, cache_bytes) < least:
+                continue
+            banded = sum(BAND_COST * 4 * one.out.floats for one in piece[:-1])
+            whole = max(0, 4 * piece[-1].out.floats - WHOLE_BYTES)
+            found.append((best[begin][0] + banded + whole, begin))
+        best.append(min(found))
+    end = len(links)
+    while end > 0:
+        begin = best[end][1]
+        for one in links[begin : end - 1]:
+            one.out.local = True
+        end = begin
+
+
+def _rows_kept(links: Sequence[_Link], band: int) -> list[int]:
+    """Rows of each value that must be there at once, for bands of `band` rows of the last."""
     kept = [band]
-    for stage in reversed(stages[1:]):
-        rows = (kept[0] - 1) * stage.stride_h + (stage.kernel_h - 1) * stage.dilation_h + 1
-        assert stage.inp is not None
-        kept.insert(0, min(rows, stage.inp.h))
+    for i in range(len(links) - 1, 0, -1):
+        reader, value = links[i], links[i - 1].out
+        rows = (kept[0] - 1) * reader.stride_h + (reader.kernel_h - 1) * reader.dilation_h + 1
+        kept.insert(0, min(rows, value.h))
     return kept
 
 
-def _band(stages: Sequence[Stage], cache_bytes: int) -> int:
+def _band(links: Sequence[_Link], cache_bytes: int) -> int:
     """The most rows whose bands fit in the cache; 1 at least."""
-    out = stages[-1].out
-    assert out is not None
-    best = 1
-    for band in range(1, out.h + 1):
-        rows = _rows_kept(stages, band)
-        size = sum(
-            4 * s.out.blocks * s.out.row * n
-            for s, n in zip(stages[:-1], rows[:-1], strict=False)
-            if s.out is not None
-        )
+    h, best = links[-1].out.h, 1
+    for band in range(1, h + 1):
+        rows = _rows_kept(links, band)
+        values = [link.out for link in links[:-1]]
+        size = sum(4 * t.blocks * t.row * n for t, n in zip(values, rows, strict=False))
         if size > cache_bytes:
             break
         best = band
-    bands = -(-out.h // best)
-    return -(-out.h // bands)  # bands of like height
+    return -(-h // -(-h // best))  # bands of like height
 
 
 # --------------------------------------------------------------------------------------------- arena

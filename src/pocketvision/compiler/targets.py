@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pocketvision.errors import UsageError, closest
 
 
+LONG = 128  # input numbers
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A machine. `lanes` floats a vector; `half` a vector of half that many is as fast a lane.
@@ -28,6 +31,9 @@ class Target:
     half_tiles: dict[int, int] = field(default_factory=dict, hash=False)
     efficiency: dict[int, float] = field(hash=False)
     half_efficiency: dict[int, float] = field(default_factory=dict, hash=False)
+    # The same for more input numbers than LONG: a panel's weights then leave the first cache, and
+    # wide panels read the pixels less often.
+    long_efficiency: dict[int, float] = field(default_factory=dict, hash=False)
     depthwise_tile: int = 7
     cache_bytes: int = 512 * 1024  # what a band and its weights should fit in
     threads: bool = True
@@ -37,9 +43,10 @@ class Target:
 
 _WIDE = {
     "lanes": 16,
-    "tiles": {1: 14, 4: 1},
+    "tiles": {1: 14, 2: 14, 4: 7},
     "half_tiles": {1: 20, 3: 9, 5: 5},
-    "efficiency": {1: 1.0, 4: 0.75},
+    "efficiency": {1: 1.0, 2: 0.985, 4: 0.98},
+    "long_efficiency": {1: 0.92, 2: 0.98, 4: 0.985},
     "half_efficiency": {1: 0.8, 3: 0.94, 5: 0.97},
 }
 _AVX2 = {

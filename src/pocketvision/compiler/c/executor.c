@@ -22,19 +22,28 @@ PV_INLINE float *pv_pixels(const pv_thread *th, const pv_tensor *t, int y) {
 }
 
 static void pv_zero(float *p, int64_t n) {
-  if (n > 0) memset(p, 0, (size_t)n * sizeof *p);
+  for (int64_t i = 0; i < n; i++) p[i] = 0.0f;
+}
+
+/* Whole pixels of 16 floats. */
+PV_INLINE void pv_zero_pixels(float *p, int n) {
+  for (int i = 0; i < n * 16; i += PV_LANES) pv_store(p + i, pv_all(0.0f));
 }
 
 /* Zeros beside row y of some blocks, and the row of zeros where y is the first. */
 static void pv_borders(const pv_thread *th, const pv_tensor *t, int block, int blocks, int y) {
-  if (t->left == 0 && t->right == 0 && !(t->zeros && y == 0)) return;
-  float *row = pv_pixels(th, t, y) - t->left * t->pixel;
-  for (int b = block; b < block + blocks; b++) {
-    float *p = row + (int64_t)b * t->plane;
-    pv_zero(p, t->left * t->pixel);
-    pv_zero(p + (t->left + t->w) * t->pixel, t->right * t->pixel);
-    if (t->zeros && y == 0 && !t->local)
-      pv_zero(pv_base(th, t) + (int64_t)b * t->plane + (int64_t)t->slots * t->row, t->row);
+  int first = t->zeros && y == 0 && !t->local;
+  if (t->left == 0 && t->right == 0 && !first) return;
+  float *p = pv_pixels(th, t, y) + (int64_t)block * t->plane;
+  for (int b = block; b < block + blocks; b++, p += t->plane) {
+    if (t->pixel == 16) {
+      pv_zero_pixels(p - t->left * 16, t->left);
+      pv_zero_pixels(p + t->w * 16, t->right);
+    } else {
+      pv_zero(p - t->left, t->left);
+      pv_zero(p + t->w, t->right);
+    }
+    if (first) pv_zero(pv_base(th, t) + (int64_t)b * t->plane + (int64_t)t->slots * t->row, t->row);
   }
 }
 
@@ -57,45 +66,51 @@ static const float *pv_scaled(const pv_thread *th, const pv_stage *s, const pv_p
   return th->panel;
 }
 
-/* Tiles from .. to of the run that begins in output row y, for one panel. */
-static void pv_gemm_run(const pv_thread *th, const pv_stage *s, const pv_panel *p, const float *b,
-                        int y, int from, int to) {
+/* Tiles from .. to of the runs that begin in output rows y0 .. y1, for one panel. */
+static void pv_gemm_runs(const pv_thread *th, const pv_stage *s, const pv_panel *p, int y0, int y1,
+                         int from, int to) {
   const pv_tensor *in = &pv_tensors[s->in], *out = &pv_tensors[s->out];
+  const pv_tensor *r = s->res >= 0 ? &pv_tensors[s->res] : NULL;
   const float *rows[PV_MAX_KERNEL];
-  for (int k = 0; k < s->kernel_h; k++)
-    rows[k] = pv_pixels(th, in, y * s->stride_h - s->pad_top + k * s->dilation_h) + s->x;
   pv_tile t = {.rows = rows, .segments = pv_segments + p->segment, .n_segments = p->n_segments,
-               .b = b, .c_plane = out->plane, .alpha = s->alpha, .beta = s->beta};
-  float *c = pv_pixels(th, out, y) + (int64_t)p->block * out->plane + p->part;
-  const float *res = NULL;
-  if (s->res >= 0) {
-    const pv_tensor *r = &pv_tensors[s->res];
-    res = pv_pixels(th, r, y) + (int64_t)p->block * r->plane + p->part;
+               .b = pv_scaled(th, s, p), .c_plane = out->plane, .alpha = s->alpha,
+               .beta = s->beta};
+  int64_t c_at = (int64_t)p->block * out->plane + p->part, res_at = 0;
+  if (r) {
     t.res_plane = r->plane;
+    res_at = (int64_t)p->block * r->plane + p->part;
   }
   int main_to = to < p->main_tiles ? to : p->main_tiles;
-  if (from < main_to) {
-    int pixel = from * p->main_rows;
-    t.x = (int64_t)pixel * s->step; t.c = c + pixel * 16; t.res = res ? res + pixel * 16 : NULL;
-    t.tiles = main_to - from;
-    p->main(&t);
-  }
   int last_from = from > p->main_tiles ? from : p->main_tiles;
-  if (last_from < to) {
-    int pixel = p->main_tiles * p->main_rows + (last_from - p->main_tiles) * p->last_rows;
-    t.x = (int64_t)pixel * s->step; t.c = c + pixel * 16; t.res = res ? res + pixel * 16 : NULL;
-    t.tiles = to - last_from;
-    p->last(&t);
+  int main_pixel = from * p->main_rows;
+  int last_pixel = p->main_tiles * p->main_rows + (last_from - p->main_tiles) * p->last_rows;
+  for (int y = y0; y < y1; y++) {
+    for (int k = 0; k < s->kernel_h; k++)
+      rows[k] = pv_pixels(th, in, y * s->stride_h - s->pad_top + k * s->dilation_h) + s->x;
+    float *c = pv_pixels(th, out, y) + c_at;
+    const float *res = r ? pv_pixels(th, r, y) + res_at : NULL;
+    if (from < main_to) {
+      t.x = (int64_t)main_pixel * s->step;
+      t.c = c + main_pixel * 16;
+      t.res = res ? res + main_pixel * 16 : NULL;
+      t.tiles = main_to - from;
+      p->main(&t);
+    }
+    if (last_from < to) {
+      t.x = (int64_t)last_pixel * s->step;
+      t.c = c + last_pixel * 16;
+      t.res = res ? res + last_pixel * 16 : NULL;
+      t.tiles = to - last_from;
+      p->last(&t);
+    }
+    pv_borders(th, out, p->block, (p->part + p->width + 15) / 16, y);
   }
-  pv_borders(th, out, p->block, (p->part + p->width + 15) / 16, y);
 }
 
 static PV_COLD void pv_conv_rows(const pv_thread *th, const pv_stage *s, int from, int to) {
   for (int i = 0; i < s->count; i++) {
     const pv_panel *p = &pv_panels[s->first + i];
-    const float *b = pv_scaled(th, s, p);
-    for (int y = from; y < to; y++)
-      pv_gemm_run(th, s, p, b, y, 0, p->main_tiles + p->last_tiles);
+    pv_gemm_runs(th, s, p, from, to, 0, p->main_tiles + p->last_tiles);
   }
 }
 
@@ -103,14 +118,11 @@ static PV_COLD void pv_conv_rows(const pv_thread *th, const pv_stage *s, int fro
 static PV_COLD void pv_conv_unit(const pv_thread *th, const pv_stage *s, int unit) {
   const pv_panel *p = &pv_panels[s->first + unit / s->chunks];
   int share = unit % s->chunks, tiles = p->main_tiles + p->last_tiles;
-  const float *b = pv_scaled(th, s, p);
-  if (s->whole) {
-    pv_gemm_run(th, s, p, b, 0, tiles * share / s->chunks, tiles * (share + 1) / s->chunks);
-    return;
-  }
   int h = pv_tensors[s->out].h;
-  for (int y = h * share / s->chunks; y < h * (share + 1) / s->chunks; y++)
-    pv_gemm_run(th, s, p, b, y, 0, tiles);
+  if (s->whole)
+    pv_gemm_runs(th, s, p, 0, 1, tiles * share / s->chunks, tiles * (share + 1) / s->chunks);
+  else
+    pv_gemm_runs(th, s, p, h * share / s->chunks, h * (share + 1) / s->chunks, 0, tiles);
 }
 
 /* ---- depthwise ---- */

@@ -16,7 +16,10 @@ from pocketvision.compiler.kernels import activation
 
 @dataclass(frozen=True, order=True)
 class Gemm:
-    """A kernel: `step` is the distance of two pixels of the input in floats."""
+    """A kernel: `step` is the distance of two pixels of the input in floats.
+
+    `run` is the length of every segment where all are short and alike, 0 otherwise.
+    """
 
     rows: int
     vectors: int
@@ -24,13 +27,15 @@ class Gemm:
     step: int
     act: str
     residual: bool
+    run: int = 0
 
     @property
     def name(self) -> str:
         """The C function's name."""
         kind = "h" if self.half else "v"
         tail = "_add" if self.residual else ""
-        return f"pv_gemm_{self.rows}x{self.vectors}{kind}_s{self.step}_{self.act}{tail}"
+        run = f"r{self.run}" if self.run else ""
+        return f"pv_gemm_{self.rows}x{self.vectors}{kind}_s{self.step}{run}_{self.act}{tail}"
 
 
 def source(k: Gemm, lanes: int) -> str:
@@ -56,13 +61,9 @@ def source(k: Gemm, lanes: int) -> str:
         "    const pv_segment *end = t->segments + t->n_segments;",
         "    for (const pv_segment *s = t->segments; s != end; s++) {",
         "      const float *p = t->rows[s->row] + s->at + x;",
-        "      for (int n = s->count; n > 0; n--) {",
-        *(f"        b{j} = pv_load{m}(b + {j * lanes});" for j in range(k.vectors)),
+        *_steps(k, lanes, of, m),
+        "    }",
     ]
-    for i in range(k.rows):
-        sums = " ".join(f"c{i}_{j} += a{i} * b{j};" for j in range(k.vectors))
-        lines.append(f"        {of} a{i} = pv_all{m}(p[{i * k.step}]); {sums}")
-    lines += [f"        p++; b += {k.vectors * lanes};", "      }", "    }"]
     for i, j in grid:
         value = f"c{i}_{j}"
         if k.residual:
@@ -76,6 +77,31 @@ def source(k: Gemm, lanes: int) -> str:
     if k.residual:
         lines.append(f"    res += {k.rows * 16};")
     return "\n".join([*lines, "  }", "}"])
+
+
+def _steps(k: Gemm, lanes: int, of: str, m: str) -> list[str]:
+    """The multiply-adds of a segment: a loop, or all its steps where it is short."""
+    width = k.vectors * lanes
+    if not k.run:
+        body = _step(k, lanes, of, m, 0)
+        return ["      for (int n = s->count; n > 0; n--) {", *body, f"        p++; b += {width};", "      }"]
+    lines = []
+    for n in range(k.run):
+        lines += ["      {", *_step(k, lanes, of, m, n), "      }"]
+    return [*lines, f"      b += {k.run * width};"]
+
+
+def _step(k: Gemm, lanes: int, of: str, m: str, n: int) -> list[str]:
+    """One input number of every pixel against one row of weights."""
+    at = n * k.vectors * lanes
+    lines = [f"        b{j} = pv_load{m}(b + {at + j * lanes});" for j in range(k.vectors)]
+    for i in range(k.rows):
+        number = f"pv_all{m}(p[{i * k.step + n}])"
+        if k.vectors > 1:
+            lines.append(f"        {of} a{i} = {number};")
+            number = f"a{i}"
+        lines += [f"        c{i}_{j} += {number} * b{j};" for j in range(k.vectors)]
+    return lines
 
 
 def _stored(k: Gemm, lanes: int, at: dict[int, str]) -> list[str]:
