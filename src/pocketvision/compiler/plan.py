@@ -20,6 +20,8 @@ from pocketvision.compiler.targets import Target
 
 LEAST_BAND = 4  # lower bands make rows above and below an image's part again and again
 BAND_COST = 0.05  # of a byte in bands, against one of a value that stays whole
+# A low image is shared by channels, not by rows, of which every thread would make too many twice.
+LOW, LOW_BYTES = 14, 640 * 1024
 WHOLE_BYTES = 256 * 1024  # a value up to this stays whole: the cache holds it beside its weights
 
 
@@ -253,8 +255,7 @@ def _cut(links: Sequence[_Link], cache_bytes: int) -> None:
             if len(piece) > 1 and _band(piece, cache_bytes) < least:
                 continue
             banded = sum(BAND_COST * 4 * one.out.floats for one in piece[:-1])
-            whole = max(0, 4 * piece[-1].out.floats - WHOLE_BYTES)
-            found.append((best[begin][0] + banded + whole, begin))
+            found.append((best[begin][0] + banded + _spilled(piece[-1].out), begin))
         best.append(min(found))
     end = len(links)
     while end > 0:
@@ -262,6 +263,11 @@ def _cut(links: Sequence[_Link], cache_bytes: int) -> None:
         for one in links[begin : end - 1]:
             one.out.local = True
         end = begin
+
+
+def _spilled(t: Tensor) -> int:
+    """Bytes of a value, kept whole, that the cache does not hold."""
+    return max(0, 4 * t.floats - (LOW_BYTES if t.h <= LOW else WHOLE_BYTES))
 
 
 def _rows_kept(links: Sequence[_Link], band: int) -> list[int]:

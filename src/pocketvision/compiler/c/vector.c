@@ -65,7 +65,7 @@ PV_INLINE pv_v pv_min(pv_v a, pv_v b) { return pv_pick((pv_vi)(a < b), a, b); }
 PV_INLINE pv_v pv_max(pv_v a, pv_v b) { return pv_pick((pv_vi)(a > b), a, b); }
 #endif
 PV_INLINE pv_vi pv_to_int(pv_v v) { /* to the nearest: the sum's low bits are the number */
-  return pv_as_int(v + 12582912.0f) - pv_as_int(pv_all(12582912.0f));
+  return pv_as_int(v + 12582912.0f) - PV_ALL_INT(0x4B400000);
 }
 PV_INLINE pv_v pv_sqrt(pv_v a) {
   for (int i = 0; i < PV_LANES; i++) a[i] = sqrtf(a[i]);
@@ -82,18 +82,44 @@ PV_INLINE pv_h pv_min_h(pv_h a, pv_h b) { return (pv_h)_mm256_min_ps((__m256)a, 
 PV_INLINE pv_h pv_max_h(pv_h a, pv_h b) { return (pv_h)_mm256_max_ps((__m256)a, (__m256)b); }
 #endif
 
-/* exp(x) to 3e-7 relative: 2^n by the exponent's bits, the rest by a polynomial on +-ln 2 / 2. */
-PV_INLINE pv_v pv_exp(pv_v x) {
-  x = pv_min(pv_max(x, pv_all(-87.0f)), pv_all(88.0f));
-  pv_vi n = pv_to_int(x * 1.44269504f);
-  pv_v f = pv_to_float(n);
-  pv_v r = x - f * 0.693359375f + f * 2.12194440e-4f;
-  pv_v p = r * 1.3981999e-3f + 8.3334519e-3f;
-  p = p * r + 4.1665796e-2f;
-  p = p * r + 1.6666665e-1f;
-  p = p * r + 0.5f;
-  p = (p * r) * r + r + 1.0f;
-  return p * pv_as_float((n + 127) << 23);
+/* 1 / x to 1e-6 relative for 1 <= x: a guess of the machine's and steps of Newton's, where that is
+   faster than a division. */
+#if PV_LANES == 16 && defined(__AVX512F__)
+PV_INLINE pv_v pv_reciprocal(pv_v x) {
+  pv_v y = (pv_v)_mm512_rcp14_ps((__m512)x);
+  return y * (2.0f - x * y);
 }
-/* 1 / (1 + exp(-x)) */
-PV_INLINE pv_v pv_sigmoid(pv_v x) { return 1.0f / (1.0f + pv_exp(-x)); }
+#elif PV_LANES == 8 && defined(__AVX__)
+PV_INLINE pv_v pv_reciprocal(pv_v x) {
+  pv_v y = (pv_v)_mm256_rcp_ps((__m256)x);
+  return y * (2.0f - x * y);
+}
+#else
+PV_INLINE pv_v pv_reciprocal(pv_v x) { return 1.0f / x; }
+#endif
+
+/* 2^t for |t| < 126, to 1e-7: the whole part goes to the exponent, the rest through a polynomial. */
+PV_INLINE pv_v pv_exp2(pv_v t) {
+  pv_vi n = pv_to_int(t);
+  pv_v f = t - pv_to_float(n);
+  pv_v p = f * 1.3276457e-3f + 9.6755412e-3f;
+  p = p * f + 5.5507133e-2f;
+  p = p * f + 2.4022120e-1f;
+  p = p * f + 6.9314697e-1f;
+  p = p * f + 1.0f;
+  return pv_as_float(pv_as_int(p) + n * 8388608);
+}
+PV_INLINE pv_v pv_exp(pv_v x) {
+  return pv_exp2(pv_min(pv_max(x, pv_all(-87.0f)), pv_all(87.0f)) * 1.44269504f);
+}
+/* 1 / (1 + exp(-x)), to 3e-6 relative: four terms are enough beside the 1. */
+PV_INLINE pv_v pv_sigmoid(pv_v x) {
+  pv_v t = pv_min(pv_max(x * -1.44269504f, pv_all(-125.0f)), pv_all(125.0f));
+  pv_vi n = pv_to_int(t);
+  pv_v f = t - pv_to_float(n);
+  pv_v p = f * 9.5700870e-3f + 5.5917859e-2f;
+  p = p * f + 2.4024745e-1f;
+  p = p * f + 6.9312181e-1f;
+  p = p * f + 9.9999926e-1f;
+  return pv_reciprocal(1.0f + pv_as_float(pv_as_int(p) + n * 8388608));
+}
