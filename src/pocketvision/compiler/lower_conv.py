@@ -102,9 +102,13 @@ def conv(
     run = out.h * out.w if whole else out.w
     matrix = dense(node)
     panels, channel = [], 0
-    for width in split(out.c, matrix[0].size, run, target):
-        panels.append(_panel(node, matrix, width, channel, run, step, inp, weights, target, res))
-        channel += panels[-1].width
+    added = 0 if res is None else min(out.c, res.blocks * BLOCK)  # a residual may be narrower
+    for end, also_res in ((added, res), (out.c, None)):
+        for width in split(max(0, end - channel), matrix[0].size, run, target):
+            panels.append(
+                _panel(node, matrix, width, channel, run, step, inp, weights, target, also_res)
+            )
+            channel += panels[-1].width
     alpha, beta = numbers(node.act)
     chunks = max(1, min(-(-SHARES // len(panels)), run // 24 if whole else out.h))
     if gate is not None:
@@ -250,7 +254,7 @@ def depthwise(
             width=width,
             last=last,
             act=node.act.kind,
-            residual=res is not None,
+            residual=res is not None and block < res.blocks,
             total=total is not None,
         )
         bias = _block(node.bias, block)

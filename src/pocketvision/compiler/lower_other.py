@@ -38,6 +38,11 @@ def output_stage(wanted: g.Output, number: int, inp: Tensor) -> Stage:
     )
 
 
+def clear(name: str, t: Tensor) -> Stage:
+    """Zeros in the last block beyond the last channel."""
+    return Stage(name=name, unit="pv_clear_unit", units=1, inp=t, out=t)
+
+
 def mean_of_sums(node: g.GlobalMean, sums: Tensor, out: Tensor, pixels: int) -> Stage:
     """The mean over space from sums of rows."""
     return Stage(

@@ -92,6 +92,8 @@ class _Planner:
         ]
         for node in self.graph.nodes:
             self.prepare(node)
+            before = len(made) - 1 if self.tensors[node.inputs[0]].local else len(made)
+            made[before:before] = self.cleared(node)
             for stage in self.lowered(node):
                 if stage.inp is not None and stage.inp.local:
                     made[-1].append(stage)
@@ -108,6 +110,16 @@ class _Planner:
             if means:
                 h, _, c = self.graph.shapes[node.output]
                 self.sums[node.output] = Tensor(name=f"{node.output}/sum", h=h, w=1, c=c)
+
+    def cleared(self, node: g.Node) -> list[list[Stage]]:
+        """A residual of fewer channels is added in whole blocks: what lies beyond must be zero."""
+        name = getattr(node, "residual", None)
+        if name is None:
+            return []
+        t = self.tensors[name]
+        if t.c == self.tensors[node.output].c or t.c % BLOCK == 0:
+            return []
+        return [[lower_other.clear(f"{node.name}/residual", t)]]
 
     def lowered(self, node: g.Node) -> list[Stage]:
         """The stages of a node."""

@@ -199,6 +199,17 @@ static PV_COLD void pv_mean_image_unit(const pv_thread *th, const pv_stage *s, i
   for (int i = 0; i < 16; i++) out[i] = total[i] * s->alpha;
 }
 
+/* Zeros in the last block behind the last channel. */
+static PV_COLD void pv_clear_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  const pv_tensor *t = &pv_tensors[s->out];
+  (void)unit;
+  for (int y = 0; y < t->h; y++) {
+    float *p = pv_pixels(th, t, y) + (int64_t)(t->c / 16) * t->plane;
+    for (int x = 0; x < t->w; x++, p += 16)
+      for (int i = t->c % 16; i < 16; i++) p[i] = 0.0f;
+  }
+}
+
 /* ---- input and output ---- */
 
 /* Rows of the caller's image into planes with borders; numbers: input, order (0 nchw, 1 nhwc). */
