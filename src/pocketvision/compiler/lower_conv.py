@@ -15,6 +15,7 @@ from pocketvision.compiler.program import BLOCK, Filter, Panel, Segment, Stage, 
 from pocketvision.compiler.targets import LONG, Target
 
 PER_STEP = 0.1  # what a step of a kernel costs beside its multiply-adds, in such
+PER_PANEL = 20.0  # and a panel
 LATENCY = 4.0  # and what it takes at least: each sum waits for the one before
 SHORT = 4  # segments up to this length are written out, without a loop
 SHARES = 12  # about so many units a stage is split in, for several threads
@@ -36,17 +37,20 @@ def needed_right(w: int, w_out: int, kernel: int, stride: int, dilation: int, le
 # ------------------------------------------------------------------------------------------ panels
 
 
-def split(channels: int, numbers: int, run: int, target: Target) -> list[Width]:
-    """Panel widths for `channels` outputs of so many input numbers, over a run of pixels."""
+def split(matrix: np.ndarray, run: int, target: Target) -> list[Width]:
+    """Panel widths for the rows of a matrix (outputs, numbers), over a run of so many pixels.
+
+    The cheapest sum: a panel costs the numbers that any of its rows uses, so that the blocks of a
+    grouped convolution are not mixed without need.
+    """
     small = target.lanes // 2 if target.half_tiles else target.lanes
-    total, per_block = -(-channels // small), BLOCK // small
+    total, per_block = -(-len(matrix) // small), BLOCK // small
+    used = np.stack([matrix[i * small : (i + 1) * small].any(axis=0) for i in range(total)])
     widths = [(Width(v, False), v * target.lanes // small) for v in target.tiles]
     widths += [(Width(v, True), v) for v in target.half_tiles]
 
-    def fits(width: Width, parts: int, at: int) -> bool:
-        """A panel begins with a block or stays in one; half vectors come last."""
-        if width.half and (parts != total - at or parts % 2 == 0):
-            return False
+    def fits(parts: int, at: int) -> bool:
+        """A panel begins with a block or stays in one, and ends with the last block at most."""
         if at % per_block and at % per_block + parts > per_block:
             return False
         return parts <= total - at or -(-(at + parts) // per_block) == -(-total // per_block)
@@ -57,9 +61,11 @@ def split(channels: int, numbers: int, run: int, target: Target) -> list[Width]:
             return 0.0, ()
         found = []
         for width, parts in widths:
-            if fits(width, parts, at):
+            if fits(parts, at):
+                numbers = int(np.count_nonzero(used[at : at + parts].any(axis=0)))
                 cost, rest = best(at + parts)
-                found.append((cost + _cost(width, numbers, run, target), (width, *rest)))
+                cost += numbers * _cost(width, numbers, run, target) + PER_PANEL
+                found.append((cost, (width, *rest)))
         return min(found, key=lambda pair: pair[0])
 
     return list(best(0)[1])
@@ -101,10 +107,11 @@ def conv(
     whole = plain and all(t is None or t.plain for t in (inp, out, res))
     run = out.h * out.w if whole else out.w
     matrix = dense(node)
+    flat = matrix.reshape(len(matrix), -1)
     panels, channel = [], 0
     added = 0 if res is None else min(out.c, res.blocks * BLOCK)  # a residual may be narrower
     for end, also_res in ((added, res), (out.c, None)):
-        for width in split(max(0, end - channel), matrix[0].size, run, target):
+        for width in split(flat[channel:end], run, target) if channel < end else ():
             panels.append(
                 _panel(node, matrix, width, channel, run, step, inp, weights, target, also_res)
             )

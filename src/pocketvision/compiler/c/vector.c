@@ -77,6 +77,7 @@ PV_INLINE pv_v pv_sqrt(pv_v a) {
 typedef float pv_h __attribute__((vector_size(2 * PV_LANES), may_alias, aligned(4)));
 PV_INLINE pv_h pv_load_h(const float *p) { return *(const pv_h *)p; }
 PV_INLINE void pv_store_h(float *p, pv_h v) { *(pv_h *)p = v; }
+PV_INLINE void pv_store_low(float *p, pv_v v) { memcpy(p, &v, sizeof(pv_h)); }
 PV_INLINE pv_h pv_all_h(float x) { return (pv_h){PV_4(x), PV_4(x)}; }
 PV_INLINE pv_h pv_min_h(pv_h a, pv_h b) { return (pv_h)_mm256_min_ps((__m256)a, (__m256)b); }
 PV_INLINE pv_h pv_max_h(pv_h a, pv_h b) { return (pv_h)_mm256_max_ps((__m256)a, (__m256)b); }

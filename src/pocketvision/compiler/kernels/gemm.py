@@ -105,12 +105,13 @@ def _step(k: Gemm, lanes: int, of: str, m: str, n: int) -> list[str]:
 
 
 def _stored(k: Gemm, lanes: int, at: dict[int, str]) -> list[str]:
-    """A long activation goes over what the tile has stored, in whole vectors."""
-    wide = range(0, k.vectors, 2) if k.half else range(k.vectors)
+    """A long activation goes over what the tile has stored, in whole vectors.
+
+    The last of an odd number of half vectors is read with what lies behind it, and written alone.
+    """
     lines = [f"    for (int i = 0; i < {k.rows * 16}; i += 16) {{"]
-    for j in wide:
-        lines.append(
-            f"      pv_store(c + {at[j]} + i, "
-            f"pv_act_{k.act}(pv_load(c + {at[j]} + i), alpha, beta));"
-        )
+    for j in range(0, k.vectors, 2) if k.half else range(k.vectors):
+        store = "pv_store_low" if k.half and j + 1 == k.vectors else "pv_store"
+        value = f"pv_act_{k.act}(pv_load(c + {at[j]} + i), alpha, beta)"
+        lines.append(f"      {store}(c + {at[j]} + i, {value});")
     return [*lines, "    }"]
