@@ -116,11 +116,20 @@ PV_INLINE pv_v pv_exp(pv_v x) {
 /* 1 / (1 + exp(-x)), to 3e-6 relative: four terms are enough beside the 1. */
 PV_INLINE pv_v pv_sigmoid(pv_v x) {
   pv_v t = pv_min(pv_max(x * -1.44269504f, pv_all(-125.0f)), pv_all(125.0f));
+#if PV_LANES == 16 && defined(__AVX512F__)
+  __m512 n = _mm512_roundscale_ps((__m512)t, 8);
+  pv_v f = t - (pv_v)n;
+#else
   pv_vi n = pv_to_int(t);
   pv_v f = t - pv_to_float(n);
+#endif
   pv_v p = f * 9.5700870e-3f + 5.5917859e-2f;
   p = p * f + 2.4024745e-1f;
   p = p * f + 6.9312181e-1f;
   p = p * f + 9.9999926e-1f;
+#if PV_LANES == 16 && defined(__AVX512F__)
+  return pv_reciprocal(1.0f + (pv_v)_mm512_scalef_ps((__m512)p, n));
+#else
   return pv_reciprocal(1.0f + pv_as_float(pv_as_int(p) + n * 8388608));
+#endif
 }
