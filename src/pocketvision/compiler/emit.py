@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
+
+import numpy as np
 
 from pocketvision.compiler.kernels import activation, depthwise, gemm
 from pocketvision.compiler.kernels.depthwise import Depthwise
@@ -16,13 +18,13 @@ MAX_THREADS = 64
 
 def header(name: str, program: Program) -> str:
     """model.h: the functions of a network called `name`."""
-    return _text("model.h").replace("NAME", name).replace("GUARD", f"{name.upper()}_H")
+    return named("model.h", name).replace("/* SIZES */", _sizes(name, program))
 
 
 def source(name: str, program: Program, target: Target) -> str:
     """model.c: the whole network but its weights."""
     parts = [
-        _text("top.c").replace("NAME", name),
+        named("top.c", name),
         _defines(name, program, target),
         _text("vector.c"),
         _text("types.c"),
@@ -36,6 +38,11 @@ def source(name: str, program: Program, target: Target) -> str:
         _text("start.c"),
     ]
     return "\n".join(parts)
+
+
+def named(file: str, name: str) -> str:
+    """A C file of ours for a network called `name`."""
+    return _text(file).replace("NAME", name).replace("UPPER", name.upper())
 
 
 def _text(name: str) -> str:
@@ -62,14 +69,42 @@ def _defines(name: str, program: Program, target: Target) -> str:
         "PV_OWN": program.own,
         "PV_PANEL": program.panel,
         "PV_WEIGHTS": program.weights.size,
+        "PV_WEIGHTS_SUM": f"UINT64_C(0x{checksum(program.weights):016X})",
+        "PV_INPUT_SIZES": _list(program.input_floats),
+        "PV_OUTPUT_SIZES": _list(program.output_floats),
         "PV_INPUTS": program.inputs,
         "PV_OUTPUTS": program.outputs,
     }
     lines = [f"#define {key} {value}" for key, value in values.items()]
     if target.threads:
-        lines.append("#define PV_THREADS 1")
+        lines += ["#ifdef PV_MAY_THREAD", "#define PV_THREADS 1", "#endif"]
     lines.append(f"#define PV_NAME(x) {name}_##x")
     return "\n".join(lines) + "\n"
+
+
+def checksum(weights: np.ndarray) -> int:
+    """What the C code computes of its weights, to refuse any others."""
+    words = np.ascontiguousarray(weights, "<f4").view("<u4").astype(np.uint64)
+    place = np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (words ^ place) * np.uint64(0xFF51AFD7ED558CCD)
+    return int((mixed ^ (mixed >> np.uint64(32))).sum(dtype=np.uint64))
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return "{" + ", ".join(map(str, numbers)) + "}"
+
+
+def _sizes(name: str, program: Program) -> str:
+    """The constants of model.h."""
+    rows = {
+        "INPUTS": program.inputs,
+        "OUTPUTS": program.outputs,
+        "MAX_THREADS": MAX_THREADS,
+        **{f"INPUT_{i}_SIZE": n for i, n in enumerate(program.input_floats)},
+        **{f"OUTPUT_{i}_SIZE": n for i, n in enumerate(program.output_floats)},
+    }
+    body = ",\n".join(f"  {name.upper()}_{key} = {value}" for key, value in rows.items())
+    return f"enum {{ /* sizes are in floats */\n{body}\n}};"
 
 
 def _kernels(program: Program, target: Target) -> str:
