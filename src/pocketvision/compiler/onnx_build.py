@@ -157,7 +157,7 @@ class Builder:
     def _picked(self, op: Operator, value: str, axis: Axis) -> str:
         """The value with its channels in the order of `axis`."""
         c = self.shapes[value][2]
-        if axis == views.digits("c", c):
+        if views.is_whole(axis, "c", c):
             return value
         index = views.positions(axis, {"c": 1})
         return self.add(op, Channels, x=value, index=index)
@@ -220,7 +220,7 @@ class Builder:
         assert pieces is not None
         axes = list(view.axes)
         for i, piece in zip(ours, pieces, strict=True):
-            axes[i] = piece
+            axes[i] = piece or (views.digits("c", 1) if len(ours) == 1 else ())
         return View(value, tuple(axes))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketvision.compiler import onnx_view as views
-from pocketvision.compiler.graph import Concat, Constant, Crop, Pad, Resize
+from pocketvision.compiler.graph import Channels, Concat, Constant, Crop, Pad, Resize
 from pocketvision.compiler.onnx_build import Builder, Tensor, refuse
 from pocketvision.compiler.onnx_file import MAX_ELEMENTS, Operator
 from pocketvision.compiler.onnx_view import View
@@ -64,9 +64,10 @@ def shaped(b: Builder, op: Operator, view: View, dims: Sequence[int]) -> View:
     if any(n < 1 for n in dims) or math.prod(dims) != math.prod(view.dims):
         refuse(op, f"the shape {list(dims)} does not hold the numbers of {list(view.dims)}")
     axes = views.regrouped(view.axes, dims)
-    if axes is None:
-        view = b.flattened(op, view)
-        axes = views.regrouped(view.axes, dims)
+    for bring in (b.tidied, b.flattened):  # whole axes can be split in more ways
+        if axes is None:
+            view = bring(op, view)
+            axes = views.regrouped(view.axes, dims)
     if axes is None:
         refuse(op, f"the shape {list(dims)} mixes the batch with the image {list(view.dims)}")
     return View(view.value, axes)
@@ -150,7 +151,7 @@ def picked(b: Builder, op: Operator, view: View, axis: int, kept: range | np.nda
     if found == {"n"} or (not found and b.batch > 1 and axis == 0):
         refuse(op, "it takes part of the batch")
     if not found:
-        refuse(op, f"it repeats axis {axis} of its input {view.dims}")
+        return _repeated(b, op, view, axis, len(kept))
     whole = all(views.letters(a) <= {"c"} for a in view.axes if "c" in views.letters(a))
     if found == {"c"} and whole:
         return b.narrowed(op, view, axis, list(kept))
@@ -171,6 +172,17 @@ def picked(b: Builder, op: Operator, view: View, axis: int, kept: range | np.nda
     )  # fmt: skip
     axes = list(view.axes)
     axes[axis] = views.digits(letter, len(kept))
+    return View(value, tuple(axes))
+
+
+def _repeated(b: Builder, op: Operator, view: View, axis: int, times: int) -> View:
+    """An axis of size 1 several times: the only channel, where there is but one."""
+    view = b.tidied(op, view)
+    if b.shapes[view.value][2] > 1:
+        refuse(op, f"it repeats axis {axis} of its input {view.dims}")
+    value = b.add(op, Channels, x=view.value, index=np.zeros(times, np.int64))
+    axes = list(view.axes)
+    axes[axis] = views.digits("c", times)
     return View(value, tuple(axes))
 
 
@@ -257,15 +269,15 @@ def concat(b: Builder, op: Operator) -> list[Tensor]:
 def _letter(parts: Sequence[View], axis: int) -> str | None:
     """The axis of the image that all parts have there, or could have where they are of size 1."""
     found = set().union(*(views.letters(p.axes[axis]) for p in parts))
-    used = {d.axis for p in parts for i, a in enumerate(p.axes) if i != axis for d in a}
+    used = {x for p in parts for i, a in enumerate(p.axes) if i != axis for x in views.letters(a)}
     if len(found) == 1:
         letter = found.pop()
         return letter if letter in "hwc" and letter not in used else None
     if found:
         return None
-    free = [x for x in (("c", "h", "w") if axis == 1 else ("h", "w", "c")) if x not in used]
-    by_place = {1: "c", 2: "h", 3: "w"}.get(axis, "")
-    return by_place if by_place in free else next(iter(free), None)
+    free = [x for x in "chw" if x not in used]
+    likely = (*(views.sign(p.axes[axis]) for p in parts), {1: "c", 2: "h", 3: "w"}.get(axis, ""))
+    return next((x for x in (*likely, *free) if x in free), None)
 
 
 def _alike(parts: Sequence[View], axis: int) -> bool:
@@ -328,8 +340,8 @@ def _bordered(
     if not grown:
         return view
     view = b.tidied(op, view)
-    place = {i: next(iter(views.letters(view.axes[i])), "") for i in grown}
-    free = [x for x in "hwc" if all(x not in views.letters(a) for a in view.axes)]
+    place = {i: views.sign(view.axes[i]) for i in grown}
+    free = [x for x in "hwc" if all(x != views.sign(a) for a in view.axes)]
     for i in grown:  # an axis of size 1 may stand for any that is left
         if not place[i]:
             usual = {1: "c", 2: "h", 3: "w"}.get(i, "")

@@ -255,7 +255,7 @@ def _repeats(b: Builder, large: View, small: View) -> bool:
 
 def _kept_whole(large: View, small: View, shape: Shape, beside: Shape) -> bool:
     """True where every axis that `small` has is counted in full, so the digits mean the same."""
-    have = {d.axis for axis in small.axes for d in axis}
+    have = {x for axis in small.axes for x in views.letters(axis)}
     need = {letter for letter, n in zip("hwc", beside, strict=True) if n > 1}
     return need == have - {"n"} and all(
         n == m or n == 1 for n, m in zip(beside, shape, strict=True)
@@ -274,11 +274,11 @@ def softmax(b: Builder, op: Operator, *, log: bool = False) -> list[Tensor]:
         refuse(op, f"axis is {axis} of {rank} axes")
     axis %= rank
     run = tuple(range(axis, rank)) if old else (axis,)
-    used = {d.axis for i in run for d in view.axes[i]}
+    used = {x for i in run for x in views.letters(view.axes[i])}
     if old and used - {"c"}:
         view = b.flattened(op, view)
-        used = {d.axis for i in run for d in view.axes[i]}
-    outside = {d.axis for i, a in enumerate(view.axes) if i not in run for d in a}
+        used = {x for i in run for x in views.letters(view.axes[i])}
+    outside = {x for i, a in enumerate(view.axes) if i not in run for x in views.letters(a)}
     if used - {"c"} or "c" in outside:
         refuse(op, f"it runs over axis {axis} of {view.dims}; over the channels is supported")
     return [replaced(view, b.add(op, Softmax, x=view.value, log=log))]

@@ -8,7 +8,7 @@ from pocketvision.compiler.graph import Conv, GlobalMean, Pad, Pads, Pool
 from pocketvision.compiler.onnx_build import Builder, Tensor, refuse
 from pocketvision.compiler.onnx_conv import padding, pair
 from pocketvision.compiler.onnx_file import Operator
-from pocketvision.compiler.onnx_view import View
+from pocketvision.compiler.onnx_view import View, digits, letters, sign
 from pocketvision.compiler.shapes import steps
 
 
@@ -95,14 +95,15 @@ def reduced(b: Builder, op: Operator) -> list[Tensor]:
         refuse(op, f"axes {axes} of an input {view.dims}")
     over = sorted({a % rank for a in axes})
     kept = bool(op.attributes.get("keepdims", 1))
-    gone = {d.axis for a in over for d in view.axes[a]}
+    gone = {x for a in over for x in letters(view.axes[a])}
     if gone:
         view = b.tidied(op, view)
-        gone = {d.axis for a in over for d in view.axes[a]}
-    if "n" in gone or {d.axis for i, a in enumerate(view.axes) if i not in over for d in a} & gone:
+        gone = {x for a in over for x in letters(view.axes[a])}
+    rest = {x for i, a in enumerate(view.axes) if i not in over for x in letters(a)}
+    if "n" in gone or rest & gone:
         refuse(op, f"it runs over axes {over} of {view.dims}; over space is supported")
     value = _over(b, op, view.value, gone)
-    left = [() if i in over else a for i, a in enumerate(view.axes)]
+    left = [digits(sign(a), 1) if i in over else a for i, a in enumerate(view.axes)]
     shown = left if kept else [a for i, a in enumerate(left) if i not in over]
     return [View(value, tuple(shown))]
 

@@ -27,7 +27,7 @@ def resize(b: Builder, op: Operator) -> list[Tensor]:
         if (got := op.attributes.get(name, usual)) != usual:
             refuse(op, f"{name} is {got!r}; {usual!r} is supported")
     sizes, scales = _wanted(b, op, view)
-    place = {i: next(iter(views.letters(a)), "") for i, a in enumerate(view.axes)}
+    place = {i: views.sign(a) for i, a in enumerate(view.axes)}
     new: dict[str, tuple[int, float]] = {}
     for i, (size, scale) in enumerate(zip(sizes, scales, strict=True)):
         if size != view.dims[i] or scale != 1:

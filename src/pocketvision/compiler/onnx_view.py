@@ -46,8 +46,10 @@ class View:
 
 
 def digits(axis: str, size: int) -> Axis:
-    """The whole of one axis of the image."""
-    return (Digit(axis, size, 1),) if size > 1 else ()
+    """The whole of one axis of the image. A digit of size 1 counts nothing: it only says which
+    axis of the image an axis of size 1 is.
+    """
+    return (Digit(axis, size, 1),)
 
 
 def nchw(value: str, shape: Shape, batch: int) -> View:
@@ -80,6 +82,9 @@ def regrouped(axes: Iterable[Axis], dims: Sequence[int]) -> tuple[Axis, ...] | N
 
     dims hold as many numbers as there are.
     """
+    axes = tuple(axes)
+    if [math.prod(d.size for d in axis) for axis in axes] == list(dims):
+        return axes
     waiting = [d for axis in axes for d in joined(axis)][::-1]
     made = []
     for size in dims:
@@ -110,13 +115,18 @@ def positions(axis: Iterable[Digit], strides: dict[str, int]) -> np.ndarray:
 
 
 def letters(axis: Iterable[Digit]) -> set[str]:
-    """Axes of the image that appear."""
-    return {d.axis for d in axis}
+    """Axes of the image that are counted through."""
+    return {d.axis for d in axis if d.size > 1}
+
+
+def sign(axis: Axis) -> str:
+    """The axis of the image that an axis of the tensor shows, empty where nothing tells."""
+    return axis[0].axis if axis else ""
 
 
 def is_whole(axis: Axis, letter: str, size: int) -> bool:
     """True where the axis is one whole axis of the image, in its order."""
-    return joined(axis) == digits(letter, size)
+    return joined(axis) == joined(digits(letter, size))
 
 
 def in_image_order(constant: np.ndarray, view: View, shape: Shape) -> np.ndarray | None:

@@ -62,12 +62,31 @@ def read_onnx(
     """
     model = read(Path(path))
     shapes = _input_shapes(model, dict(input_shapes or {}))
+    try:
+        return _graph(model, shapes, channels_last=True)
+    except DataError as e:
+        # Where nothing tells rows from channels, few of them at the end are taken for channels.
+        first = e
+    try:
+        return _graph(model, shapes, channels_last=False)
+    except DataError:
+        raise first from None
+
+
+def _graph(model: Model, shapes: dict[str, tuple[int, ...]], *, channels_last: bool) -> Graph:
+    """The graph, `channels_last` where an input's layout is open and its shape looks like it."""
     batches = {dims[0] for dims in shapes.values()}
     if len(batches) > 1:
         raise DataError(f"its inputs have different batches: {sorted(batches)[:4]}")
     b = Builder(batch=next(iter(batches), 1))
     b.tensors.update(model.tensors)
-    inputs = tuple(_input(b, name, dims, model) for name, dims in shapes.items())
+    layouts = {name: _layout(name, dims, model) for name, dims in shapes.items()}
+    if not channels_last and "open" not in layouts.values():
+        raise DataError("no layout is open")
+    inputs = tuple(
+        _input(b, name, dims, _decided(layouts[name], dims, channels_last=channels_last))
+        for name, dims in shapes.items()
+    )
     folded = 0
     for op in model.operators:
         made = _made(b, op)
@@ -152,8 +171,7 @@ def _example(dims: tuple[int | None, ...] | None) -> str:
     return ",".join(str(d or u) for d, u in zip(known, usual, strict=True))
 
 
-def _input(b: Builder, name: str, dims: tuple[int, ...], model: Model) -> Input:
-    layout = _layout(name, dims, model)
+def _input(b: Builder, name: str, dims: tuple[int, ...], layout: Layout) -> Input:
     h, w, c = {
         "nc": (1, 1, dims[-1]),
         "nchw": (*dims[2:], dims[1]),
@@ -173,21 +191,29 @@ ELEMENTWISE = {
 }  # fmt: skip
 
 
-def _layout(name: str, dims: tuple[int, ...], model: Model) -> Layout:
+def _layout(name: str, dims: tuple[int, ...], model: Model) -> Layout | Literal["open"]:
     """Whether channels come last: where the first that cares turns them to the front."""
     if len(dims) == 2:
         return "nc"
     reached = {name}
     for op in model.operators:
-        if not reached.intersection(op.inputs[:1] if op.kind != "Concat" else op.inputs):
+        if not reached.intersection(op.inputs):
             continue
         if op.kind == "Transpose":
             return "nhwc" if op.attributes.get("perm") == (0, 3, 1, 2) else "nchw"
         if op.kind not in ELEMENTWISE:
             return "nchw"
         reached.update(op.outputs)
+    return "open"
+
+
+def _decided(
+    layout: Layout | Literal["open"], dims: tuple[int, ...], *, channels_last: bool
+) -> Layout:
     few = (1, 3, 4)
-    return "nhwc" if dims[3] in few and dims[1] not in few else "nchw"
+    if layout == "open":
+        return "nhwc" if channels_last and dims[3] in few and dims[1] not in few else "nchw"
+    return layout
 
 
 # ------------------------------------------------------------------------------------------ outputs
@@ -214,10 +240,13 @@ def _order(b: Builder, view: View) -> Layout | None:
     """The layout in which the numbers of the value are the numbers of the tensor."""
     h, w, c = (digits(k, n) for k, n in zip("hwc", b.shapes[view.value], strict=True))
     row = joined(d for axis in view.axes[1:] for d in axis)
-    last = {d.axis for d in view.axes[-1]}
     found: dict[Layout, views.Axis] = {"nchw": joined((*c, *h, *w)), "nhwc": joined((*h, *w, *c))}
     fits = [layout for layout, order in found.items() if order == row]
-    return ("nhwc" if "nhwc" in fits and "c" in last else fits[0]) if fits else None
+    return (
+        ("nhwc" if "nhwc" in fits and views.sign(view.axes[-1]) == "c" else fits[0])
+        if fits
+        else None
+    )
 
 
 def _constant_output(b: Builder, op: Operator, found: np.ndarray) -> Output:

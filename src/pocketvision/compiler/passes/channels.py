@@ -16,7 +16,15 @@ from pocketvision.compiler.graph import (
     Graph,
     Node,
 )
-from pocketvision.compiler.passes.rewrite import Uses, fresh, is_plain, picked, rebuilt, widened
+from pocketvision.compiler.passes.rewrite import (
+    Uses,
+    double,
+    fresh,
+    is_plain,
+    picked,
+    rebuilt,
+    widened,
+)
 
 WORTH = 0.75  # of the channels must be read before a matrix is widened to read them all
 
@@ -83,7 +91,7 @@ def channels_up(graph: Graph) -> Graph:
         if not isinstance(node, Channels) or not uses.alone(node.x):
             continue
         below = nodes.get(node.x)
-        if below is None or len(node.index) > graph.shapes[node.x][2]:
+        if below is None or not below.inputs or len(node.index) > graph.shapes[node.x][2]:
             continue
         order = replace(node, x=below.inputs[0], output=fresh(node.output, graph))
         made = _rows(below, node, order.output)
@@ -144,4 +152,4 @@ def _columns(node: Conv, below: Channels, size: int) -> Conv:
     run = (np.diff(index) == 1).all()
     if not plain or run or len(np.unique(index)) < WORTH * size:
         return node
-    return replace(node, x=below.x, weight=widened(node.weight, index, size))
+    return replace(node, x=below.x, weight=widened(double(node.weight), index, size))

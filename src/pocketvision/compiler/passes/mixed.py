@@ -12,7 +12,7 @@ import numpy as np
 
 from pocketvision.compiler.graph import Channels, Concat, Conv, Depthwise, Graph, Node
 from pocketvision.compiler.passes.groups import MAX_DENSE
-from pocketvision.compiler.passes.rewrite import Uses, fresh, rebuilt, same_act, widened
+from pocketvision.compiler.passes.rewrite import Uses, double, fresh, rebuilt, same_act, widened
 
 
 def mixed(graph: Graph) -> Graph:
@@ -28,12 +28,8 @@ def mixed(graph: Graph) -> Graph:
             elif all(isinstance(p, Conv) for p in parts):
                 made = _one_conv(node, parts, uses) or made
         nodes += made
-    return (
-        rebuilt(graph, nodes)
-        if len(nodes) != len(graph.nodes)
-        or any(a is not b for a, b in zip(nodes, graph.nodes, strict=False))
-        else graph
-    )
+    changed = any(a is not b for a, b in zip(nodes, graph.nodes, strict=False))
+    return rebuilt(graph, nodes) if changed else graph
 
 
 def _source(value: str, uses: Uses) -> tuple[str, np.ndarray]:
@@ -123,7 +119,9 @@ def _one_conv(node: Concat, parts: Sequence[Conv], uses: Uses) -> Sequence[Node]
     c_out = sum(len(p.weight) for p in parts)
     if c_out * size * first.kernel[0] * first.kernel[1] > MAX_DENSE:
         return None
-    rows = [widened(p.weight, index, size) for p, (_, index) in zip(parts, found, strict=True)]
+    rows = [
+        widened(double(p.weight), index, size) for p, (_, index) in zip(parts, found, strict=True)
+    ]
     return [
         Conv(
             name=node.name, output=node.output, x=x, weight=np.concatenate(rows),

@@ -117,7 +117,7 @@ def uniform(numbers: np.ndarray) -> float | None:
     return first if (numbers == first).all() else None
 
 
-def picked(act: Activation, index: np.ndarray) -> Activation:
+def picked(act: Activation, index: np.ndarray | slice) -> Activation:
     """The activation of some channels."""
     return act if act.slope is None else replace(act, slope=act.slope[index])
 

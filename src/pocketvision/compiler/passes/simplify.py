@@ -9,6 +9,7 @@ from pocketvision.compiler.passes.activation import activation
 from pocketvision.compiler.passes.affine import affine_after, affine_before
 from pocketvision.compiler.passes.border import border, whole_mean
 from pocketvision.compiler.passes.channels import channels_down, channels_joined, channels_up
+from pocketvision.compiler.passes.crops import crops
 from pocketvision.compiler.passes.gate import gate
 from pocketvision.compiler.passes.groups import groups, one_tap
 from pocketvision.compiler.passes.identity import constants, doubled, identity, single
@@ -16,6 +17,7 @@ from pocketvision.compiler.passes.mixed import mixed
 from pocketvision.compiler.passes.residual import partial_residual, residual
 from pocketvision.compiler.passes.rewrite import rebuilt
 from pocketvision.compiler.passes.spelled import spelled
+from pocketvision.compiler.passes.through import through
 
 Pass = Callable[[Graph], Graph]
 
@@ -28,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     doubled,
     spelled,
     whole_mean,
+    crops,
     border,
     groups,
     mixed,
@@ -35,6 +38,7 @@ PASSES: tuple[Pass, ...] = (
     one_tap,
     affine_after,
     affine_before,
+    through,
     channels_up,
     channels_down,
     partial_residual,
