@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 import numpy as np
 
-from pocketvision.compiler.kernels import activation, depthwise, gemm
+from pocketvision.compiler.kernels import activation, depthwise, gemm, winograd
 from pocketvision.compiler.kernels.depthwise import Depthwise
 from pocketvision.compiler.kernels.gemm import Gemm
-from pocketvision.compiler.program import Panel, Program, Segment, Stage, Step, Tensor
+from pocketvision.compiler.program import Code, Panel, Program, Segment, Stage, Step, Tensor
 from pocketvision.compiler.targets import Target
 
 MAX_THREADS = 64
@@ -32,7 +33,7 @@ def source(name: str, program: Program, target: Target) -> str:
         _text("pool.c"),
         _tables(program),
         _text("executor.c"),
-        *(_elementwise(program)),
+        *_own(program),
         _network(program),
         _text("run.c"),
         _text("start.c"),
@@ -115,26 +116,30 @@ def _kernels(program: Program, target: Target) -> str:
             gemms |= {k for k in (p.main, p.last) if k is not None}
         filters |= {f.kernel for f in s.filters}
     kinds = {k.act for k in gemms} | {k.act for k in filters} | {"none"}
-    kinds |= {_act_of(s.unit) for s in _stages(program)} - {""}
+    kinds |= {dict(c.words)["ACT"] for c in _codes(program) if "ACT" in dict(c.words)}
+    transforms = {s.transform for s in _stages(program) if s.transform is not None}
+    kinds |= {k.act for k in transforms}
     texts = [activation.functions(kinds, bool(target.half_tiles))]
     texts += [gemm.source(k, target.lanes) for k in sorted(gemms)]
     texts += [depthwise.source(k, target.lanes) for k in sorted(filters)]
+    texts += [winograd.source(k, target.lanes) for k in sorted(transforms)]
     return "\n\n".join(texts) + "\n"
 
 
-def _act_of(unit: str) -> str:
-    """The activation in the name of an element-wise unit."""
-    for head in ("pv_gate_", "pv_act_"):
-        if unit.startswith(head):
-            return unit.removeprefix(head).removesuffix("_unit")
-    return ""
+def _own(program: Program) -> Iterable[str]:
+    """The functions of stages that have code of their own, each once."""
+    codes = sorted(_codes(program))
+    if codes:
+        yield _text("share.c")
+    for code in codes:
+        text = _text(code.file)
+        for word, instead in code.words:
+            text = text.replace(word, instead)
+        yield text
 
 
-def _elementwise(program: Program) -> Iterable[str]:
-    """Functions of element-wise stages, one an activation."""
-    for unit in sorted({s.unit for s in _stages(program) if _act_of(s.unit)}):
-        body = "gate" if unit.startswith("pv_gate_") else "act"
-        yield _text(f"{body}.c").replace("KIND", _act_of(unit))
+def _codes(program: Program) -> set[Code]:
+    return {s.code for s in _stages(program) if s.code is not None}
 
 
 # -------------------------------------------------------------------------------------------- tables
@@ -179,7 +184,7 @@ class _Tables:
         first, count = s.first, len(s.panels) or len(s.filters)
         if s.panels:
             assert s.inp is not None
-            inp = s.inp
+            inp = s.source or s.inp
             first = len(self.panels)
             self.panels += [self.panel(inp, p) for p in s.panels]
         elif s.filters:
@@ -206,6 +211,8 @@ def _comment(text: str) -> str:
 
 
 def _float(x: float) -> str:
+    if math.isinf(x):
+        return "INFINITY" if x > 0 else "-INFINITY"
     return f"{x!r}f" if "e" in repr(x) or "." in repr(x) else f"{x!r}.0f"
 
 

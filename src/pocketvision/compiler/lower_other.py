@@ -1,12 +1,18 @@
-"""Everything but convolutions as stages: inputs and outputs, means, element-wise, layout."""
+"""Everything but convolutions as stages: inputs and outputs, means; a rule for every other node."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Any
 
 from pocketvision.compiler import graph as g
-from pocketvision.compiler.kernels.activation import numbers
-from pocketvision.compiler.program import Stage, Tensor, Weights
+from pocketvision.compiler import lower_elementwise as elementwise
+from pocketvision.compiler import lower_layout as layout
+from pocketvision.compiler import lower_window as window
+from pocketvision.compiler.lower_elementwise import SHARES
+from pocketvision.compiler.lower_graph import Spread
+from pocketvision.compiler.lower_layout import Find
+from pocketvision.compiler.program import Code, Stage, Tensor, Weights
 from pocketvision.errors import DataError
 
 INPUT_UNITS = 8
@@ -55,49 +61,52 @@ def mean_of_sums(node: g.GlobalMean, sums: Tensor, out: Tensor, pixels: int) -> 
     )
 
 
-def gate(node: g.Conv, x: Tensor, by: Tensor, out: Tensor) -> Stage:
-    """act(x * gate), in place where `out` is x."""
-    alpha, beta = numbers(node.in_act)
+def mean(node: g.GlobalMean, x: Tensor, out: Tensor) -> Stage:
+    """The mean over space."""
     return Stage(
-        name=f"{node.name}/gate",
-        unit=f"pv_gate_{node.in_act.kind}_unit",
-        units=x.blocks,
+        name=node.name,
+        unit="pv_mean_image_unit",
+        units=out.blocks,
         inp=x,
-        gate=by,
         out=out,
-        alpha=alpha,
-        beta=beta,
+        alpha=1.0 / (x.h * x.w),
     )
 
 
-def activation(name: str, x: Tensor, out: Tensor, act: g.Activation) -> Stage:
-    """act(x) as a stage of its own."""
-    alpha, beta = numbers(act)
+def softmax(node: g.Softmax, x: Tensor, out: Tensor) -> Stage:
+    """Over the channels of every pixel."""
     return Stage(
-        name=name,
-        unit=f"pv_act_{act.kind}_unit",
-        units=x.blocks,
+        name=node.name,
+        code=Code("softmax.c"),
+        unit="pv_softmax_unit",
+        units=min(SHARES, out.h),
         inp=x,
         out=out,
-        alpha=alpha,
-        beta=beta,
+        whole=node.log,
     )
 
 
-def lower(node: g.Node, find: Mapping[str, Tensor], weights: Weights) -> list[Stage]:
+def lower(node: g.Node, find: Find, weights: Weights) -> list[Stage]:
     """The stages of a node of any other kind. Raises DataError naming one that cannot be."""
-    if isinstance(node, g.GlobalMean):
-        x, out = find[node.x], find[node.output]
-        return [
-            Stage(
-                name=node.name,
-                unit="pv_mean_image_unit",
-                units=out.blocks,
-                inp=x,
-                out=out,
-                alpha=1.0 / (x.h * x.w),
-            )
-        ]
-    if isinstance(node, g.Act):
-        return [activation(node.name, find[node.x], find[node.output], node.act)]
-    raise DataError(f"{node.name}: {type(node).__name__} cannot be compiled yet")
+    if type(node) not in RULES:
+        raise DataError(f"{node.name}: {type(node).__name__} cannot be compiled")
+    return RULES[type(node)](node, find, weights)
+
+
+Rule = Callable[[Any, Find, Weights], list[Stage]]
+RULES: dict[type[g.Node], Rule] = {
+    g.Act: lambda n, f, w: [elementwise.act(n, f[n.x], f[n.output], w)],
+    g.Affine: lambda n, f, w: [elementwise.affine(n, f[n.x], f[n.output], w)],
+    g.Binary: lambda n, f, w: [elementwise.binary(n, f[n.x], f[n.y], f[n.output])],
+    g.GlobalMean: lambda n, f, w: [mean(n, f[n.x], f[n.output])],
+    g.Softmax: lambda n, f, w: [softmax(n, f[n.x], f[n.output])],
+    g.Pool: lambda n, f, w: [window.pool(n, f[n.x], f[n.output])],
+    g.Resize: lambda n, f, w: [window.resize(n, f[n.x], f[n.output], w)],
+    g.Pad: lambda n, f, w: [window.pad(n, f[n.x], f[n.output])],
+    g.Concat: lambda n, f, w: layout.concat(n, f),
+    g.Channels: lambda n, f, w: layout.channels(n, f),
+    g.Crop: lambda n, f, w: layout.crop(n, f),
+    Spread: lambda n, f, w: layout.spread(n, f),
+    g.Flatten: lambda n, f, w: layout.flatten(n, f),
+    g.Constant: lambda n, f, w: [layout.constant(n, f[n.output], w)],
+}

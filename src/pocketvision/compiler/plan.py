@@ -8,17 +8,19 @@ arena, sharing room where their lives do not overlap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pocketvision.compiler import graph as g
-from pocketvision.compiler import lower_conv, lower_other
+from pocketvision.compiler import lower_conv, lower_other, lower_winograd
+from pocketvision.compiler.lower_graph import lowered
 from pocketvision.compiler.program import BLOCK, Program, Stage, Step, Tensor, Weights
 from pocketvision.compiler.targets import Target
 
 LEAST_BAND = 4  # lower bands make rows above and below an image's part again and again
+SLACK = 64  # floats behind all tensors: a whole tile, or a vector of half use, may read there
 BAND_COST = 0.05  # of a byte in bands, against one of a value that stays whole
 # A low image is shared by channels, not by rows, of which every thread would make too many twice.
 LOW, LOW_BYTES = 14, 640 * 1024
@@ -27,14 +29,18 @@ WHOLE_BYTES = 256 * 1024  # a value up to this stays whole: the cache holds it b
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`fuse` False keeps every value whole, layer by layer, for comparison."""
+    """`fuse` False keeps every value whole, layer by layer, for comparison.
+
+    `algorithms` chooses among direct, winograd2 and winograd4; the usual one where it is silent.
+    """
 
     fuse: bool = True
+    algorithms: Mapping[str, str] = field(default_factory=dict)  # of convolutions, by output
 
 
 def plan(graph: g.Graph, target: Target, options: Options | None = None) -> Program:
     """The program of a graph whose passes have been done."""
-    made = _Planner(graph, target, options or Options())
+    made = _Planner(lowered(graph), target, options or Options())
     return made.program()
 
 
@@ -60,7 +66,8 @@ class _Planner:
         h, w, c = self.graph.shapes[name]
         made = Tensor(name=name, h=h, w=w, c=c)
         users = self.users[name]
-        if self.is_input(name) and c <= 4 and users and all(map(_is_stem, users)):
+        stem = users and all(map(_is_stem, users)) and name not in self.kept
+        if self.is_input(name) and c <= 4 and stem:
             made.pixel = 1
         for user in users:
             self.widen(made, user)
@@ -77,10 +84,25 @@ class _Planner:
         h_out, w_out, _ = self.graph.shapes[user.output]
         (kh, kw), (top, left, _, _) = user.kernel, user.pads
         t.left = max(t.left, left)
+        m = self.tile(user)
+        if m:
+            t.right = max(t.right, lower_winograd.right(m, t.w, w_out, left))
+            t.zeros = True
         right = lower_conv.needed_right(t.w, w_out, kw, user.stride[1], user.dilation[1], left)
         t.right = max(t.right, right)
         below = lower_conv.needed_right(t.h, h_out, kh, user.stride[0], user.dilation[0], top)
         t.zeros = t.zeros or top > 0 or below > 0
+
+    def tile(self, node: g.Node) -> int:
+        """m where a convolution is done by F(m x m, 3 x 3), 0 where directly."""
+        if not isinstance(node, g.Conv) or not lower_winograd.is_possible(node, self.shape):
+            return 0
+        usual = lower_winograd.usual(node, self.shape(node.output))
+        return lower_winograd.tile(self.options.algorithms.get(node.output, usual))
+
+    def shape(self, name: str) -> g.Shape:
+        """Height, width and channels of a value."""
+        return self.graph.shapes[name]
 
     # --------------------------------------------------------------------------------- stages
 
@@ -125,7 +147,7 @@ class _Planner:
         """The stages of a node."""
         find = self.tensors
         if isinstance(node, g.Conv):
-            return self.conv(node)
+            return [self.conv(node)]
         if isinstance(node, g.Depthwise):
             return [
                 lower_conv.depthwise(
@@ -143,31 +165,29 @@ class _Planner:
             return [lower_other.mean_of_sums(node, self.sums[node.x], find[node.output], h * w)]
         return lower_other.lower(node, find, self.weights)
 
-    def conv(self, node: g.Conv) -> list[Stage]:
-        """A convolution; with an activation between gate and weights, the gating comes before."""
+    def conv(self, node: g.Conv) -> Stage:
+        """A convolution."""
         find = self.tensors
-        x, gate, before = find[node.x], node.gate, []
-        if gate is not None and node.in_act.kind != "none":
-            scaled = Tensor(name=f"{node.output}/gated", h=x.h, w=x.w, c=x.c)
-            alone = self.users[node.x] == [node] and node.x not in self.kept and x.plain
-            out = x if alone else scaled
-            before = [lower_other.gate(node, x, find[gate], out)]
-            x, gate = out, None
-        elif node.in_act.kind != "none":
-            scaled = Tensor(name=f"{node.output}/before", h=x.h, w=x.w, c=x.c)
-            before = [lower_other.activation(node.name, x, scaled, node.in_act)]
-            x = scaled
-        res = find[node.residual] if node.residual else None
-        stage = lower_conv.conv(
+        m = self.tile(node)
+        if m:
+            return lower_winograd.conv(
+                node,
+                find[node.x],
+                find[node.output],
+                self.weights,
+                self.target,
+                m,
+                res=find[node.residual] if node.residual else None,
+            )
+        return lower_conv.conv(
             node,
-            x,
+            find[node.x],
             find[node.output],
             self.weights,
             self.target,
-            res=res,
-            gate=find[gate] if gate else None,
+            res=find[node.residual] if node.residual else None,
+            gate=find[node.gate] if node.gate else None,
         )
-        return [*before, stage]
 
     # --------------------------------------------------------------------------------- chains
 
@@ -175,7 +195,7 @@ class _Planner:
         """Find the values that only ever exist a few rows at a time."""
         links = [_Link(self.tensors[i.name]) for i in self.graph.inputs][-1:]
         for node in self.graph.nodes:
-            link = _link(node, self.tensors[node.output])
+            link = None if self.tile(node) else _link(node, self.tensors[node.output])
             if links and link and self.follows(links, node):
                 links.append(link)
             else:
@@ -194,8 +214,8 @@ class _Planner:
     def program(self) -> Program:
         """Steps over one arena."""
         steps = [self.step(chain) for chain in self.stages()]
-        shared = _placed(steps, local=False)
-        own = max((_stacked(step) for step in steps), default=0)
+        shared = _placed(steps, local=False) + SLACK
+        own = max((_stacked(step) for step in steps), default=0) + SLACK
         tensors = tuple(
             {id(t): t for step in steps for s in step.stages for t in s.tensors}.values()
         )
@@ -333,12 +353,14 @@ def _placed(steps: Sequence[Step], *, local: bool) -> int:
 
 
 def _stacked(step: Step) -> int:
-    """Give a chain's bands addresses in a thread's own part; the floats that they take."""
-    at = 0
+    """Give a step's local tensors addresses in a thread's own part; the floats that they take."""
+    at, seen = 0, set()
     for stage in step.stages:
-        if stage.out is not None and stage.out.local:
-            stage.out.at = at
-            at += stage.out.floats
+        for t in stage.tensors:
+            if t.local and id(t) not in seen:
+                seen.add(id(t))
+                t.at = at
+                at += t.floats
     return at
 
 
@@ -348,7 +370,7 @@ def _panel_floats(steps: Sequence[Step]) -> int:
         (1 + sum(seg.count for seg in p.segments)) * p.width
         for step in steps
         for s in step.stages
-        if s.gate is not None
+        if s.gate is not None and s.source is None
         for p in s.panels
     ]
     return -(-max(sizes, default=0) // BLOCK) * BLOCK

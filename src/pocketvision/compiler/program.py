@@ -12,6 +12,7 @@ import numpy as np
 
 from pocketvision.compiler.kernels.depthwise import Depthwise
 from pocketvision.compiler.kernels.gemm import Gemm
+from pocketvision.compiler.kernels.winograd import Winograd
 
 BLOCK = 16  # channels side by side in memory
 
@@ -97,11 +98,20 @@ class Filter:
     x: int
 
 
+@dataclass(frozen=True, order=True)
+class Code:
+    """A C file of ours with words of it replaced: what a stage's functions are made of."""
+
+    file: str
+    words: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(kw_only=True)
 class Stage:
     """One value's computation. `rows` and `unit` name C functions; the rest is their data."""
 
     unit: str
+    code: Code | None = None  # None: the functions are always there
     out: Tensor | None
     units: int = 1
     rows: str | None = None  # None: cannot be computed in bands
@@ -109,6 +119,8 @@ class Stage:
     res: Tensor | None = None
     gate: Tensor | None = None
     sum: Tensor | None = None
+    source: Tensor | None = None  # what panels read, where that is not `inp`
+    transform: Winograd | None = None
     kernel_h: int = 1
     stride_h: int = 1
     dilation_h: int = 1

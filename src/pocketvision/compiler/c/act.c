@@ -1,11 +1,12 @@
-/* KIND(x), a block a unit. */
-static PV_COLD void pv_act_KIND_unit(const pv_thread *th, const pv_stage *s, int unit) {
-  const pv_tensor *in = &pv_tensors[s->in], *out = &pv_tensors[s->out];
-  for (int y = 0; y < in->h; y++) {
-    const float *p = pv_pixels(th, in, y) + (int64_t)unit * in->plane;
-    float *o = pv_pixels(th, out, y) + (int64_t)unit * out->plane;
-    for (int x = 0; x < in->w * 16; x += PV_LANES)
-      pv_store(o + x, pv_act_KIND(pv_load(p + x), s->alpha, s->beta));
-    pv_borders(th, out, unit, 1, y);
+/* ACT(x). */
+static PV_COLD void pv_act_ACT_block(const pv_thread *th, const pv_stage *s, int block, int from,
+                                     int to) {
+  int n = pv_tensors[s->out].w * 16;
+  for (int y = from; y < to; y++) {
+    const float *p = pv_row_of(th, s->in, block, y);
+    float *o = pv_row_of(th, s->out, block, y);
+    for (int x = 0; x < n; x += PV_LANES)
+      pv_store(o + x, pv_act_ACT(pv_load(p + x), s->alpha, s->beta));
   }
 }
+PV_BLOCKWISE(pv_act_ACT)

@@ -1,0 +1,40 @@
+/* Over the channels of every pixel; whole 1: its logarithm. A unit is some rows. */
+PV_INLINE void pv_softmax_pixel(const float *p, int64_t p_plane, float *o, int64_t o_plane, int c,
+                                int log_too) {
+  float most[16], sums[16];
+  int full = c / 16, rest = c % 16;
+  for (int i = 0; i < 16; i++) {
+    most[i] = i < rest ? p[full * p_plane + i] : -INFINITY;
+    sums[i] = 0.0f;
+  }
+  for (int b = 0; b < full; b++)
+    for (int v = 0; v < 16; v += PV_LANES)
+      pv_store(most + v, pv_max(pv_load(most + v), pv_load(p + b * p_plane + v)));
+  float top = most[0];
+  for (int i = 1; i < 16; i++) top = most[i] > top ? most[i] : top;
+  for (int b = 0; b < full + (rest > 0); b++)
+    for (int v = 0; v < 16; v += PV_LANES) {
+      const pv_v e = pv_exp(pv_load(p + b * p_plane + v) - top);
+      pv_store(o + b * o_plane + v, e);
+      if (b < full) pv_store(sums + v, pv_load(sums + v) + e);
+    }
+  for (int i = 0; i < rest; i++) sums[i] += o[full * o_plane + i];
+  float sum = 0.0f;
+  for (int i = 0; i < 16; i++) sum += sums[i];
+  const float scale = 1.0f / sum, less = top + (log_too ? logf(sum) : 0.0f);
+  for (int b = 0; b < full + (rest > 0); b++)
+    for (int v = 0; v < 16; v += PV_LANES) {
+      float *at = o + b * o_plane + v;
+      pv_store(at, log_too ? pv_load(p + b * p_plane + v) - less : pv_load(at) * scale);
+    }
+}
+
+static PV_COLD void pv_softmax_unit(const pv_thread *th, const pv_stage *s, int unit) {
+  const pv_tensor *in = &pv_tensors[s->in], *out = &pv_tensors[s->out];
+  for (int y = out->h * unit / s->units; y < out->h * (unit + 1) / s->units; y++) {
+    for (int x = 0; x < out->w; x++)
+      pv_softmax_pixel(pv_pixels(th, in, y) + x * 16, in->plane, pv_pixels(th, out, y) + x * 16,
+                       out->plane, out->c, s->whole);
+    pv_borders(th, out, 0, (out->c + 15) / 16, y);
+  }
+}
