@@ -17,9 +17,10 @@ from pocketvision.compiler.targets import Target
 MAX_THREADS = 64
 
 
-def header(name: str, program: Program) -> str:
+def header(name: str, program: Program, target: Target | None = None) -> str:
     """model.h: the functions of a network called `name`."""
-    return named("model.h", name).replace("/* SIZES */", _sizes(name, program))
+    most = MAX_THREADS if target is None or target.threads else 1
+    return named("model.h", name).replace("/* SIZES */", _sizes(name, program, most))
 
 
 def source(name: str, program: Program, target: Target) -> str:
@@ -95,12 +96,13 @@ def _list(numbers: Sequence[int]) -> str:
     return "{" + ", ".join(map(str, numbers)) + "}"
 
 
-def _sizes(name: str, program: Program) -> str:
+def _sizes(name: str, program: Program, most_threads: int) -> str:
     """The constants of model.h."""
     rows = {
         "INPUTS": program.inputs,
         "OUTPUTS": program.outputs,
-        "MAX_THREADS": MAX_THREADS,
+        "MAX_THREADS": most_threads,
+        "WEIGHTS_BYTES": program.weights.nbytes,
         **{f"INPUT_{i}_SIZE": n for i, n in enumerate(program.input_floats)},
         **{f"OUTPUT_{i}_SIZE": n for i, n in enumerate(program.output_floats)},
     }
