@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from pocketvision.analysis import formulas
 from pocketvision.analysis.distribution import distribution
@@ -10,6 +11,9 @@ from pocketvision.cli.options import Json, Model, ModelOptions, spec_of
 from pocketvision.cli.out import Output
 from pocketvision.cli.show import headline
 from pocketvision.cost import cost
+
+if TYPE_CHECKING:
+    from pocketvision.analysis.winograd import Algorithm
 
 DEFAULTS = ModelOptions()
 FORMULAS = """\
@@ -69,6 +73,13 @@ def analyze(
         f"(separable over standard: {formulas.reduction(shape):.4f}):\n"
     )
     out.table([asdict(row) for row in example])
+    ways = _ways(shape)
+    if ways:
+        out.say(
+            "\nthe standard convolution of that layer, directly and by Winograd's tiles "
+            "(arXiv:1509.09308; error of float32, of the largest output):\n"
+        )
+        out.table([{**asdict(way), "error": f"{way.error:.1e}"} for way in ways])
     out.result(
         {
             "name": spec.name,
@@ -76,6 +87,16 @@ def analyze(
             "params": total.params,
             "distribution": [asdict(s) for s in shares],
             "example": {"shape": asdict(shape), "rows": [asdict(r) for r in example]},
+            "winograd": [asdict(way) for way in ways],
         }
     )
     out.next("pocketvision", "show", model, "--layers")
+
+
+def _ways(shape: formulas.Shape) -> tuple[Algorithm, ...]:
+    """Direct and Winograd convolution of a 3x3 layer; nothing for other kernels."""
+    if shape.kernel != 3:
+        return ()
+    from pocketvision.analysis.winograd import compare
+
+    return compare(shape.side, shape.side, c_in=shape.c_in, c_out=shape.c_out)

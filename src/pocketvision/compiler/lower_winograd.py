@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pocketvision.analysis.winograd import transformed
 from pocketvision.compiler import graph as g
 from pocketvision.compiler import lower_conv
 from pocketvision.compiler.kernels import winograd
@@ -73,7 +74,7 @@ def conv(
     run = rows * across
     u = Tensor(name=f"{node.output}/tiles", h=positions, w=run, c=inp.c, local=True)
     x = Tensor(name=f"{node.output}/sums", h=positions, w=run, c=out.c, local=True)
-    panels, strides = _panels(winograd.weights(node.weight, m), run, weights, target)
+    panels, strides = _panels(transformed(node.weight, m), run, weights, target)
     bias = weights.add(np.pad(node.bias, (0, -len(node.bias) % BLOCK)))
     made = winograd.Winograd(m, node.act.kind, res is not None)
     alpha, beta = numbers(node.act)

@@ -1,9 +1,7 @@
-"""Winograd's minimal filtering F(m x m, 3 x 3): the transforms, as matrices and as C.
+"""The transforms of Winograd convolution as C; their mathematics is in analysis.winograd.
 
-A tile of (m + 2)^2 inputs gives m^2 outputs by (m + 2)^2 products where direct convolution takes
-9 m^2: 2.25 times fewer for m = 2, 4 times for m = 4 (Lavin and Gray, arXiv:1509.09308, section 4).
-Each of the (m + 2)^2 positions is a matrix product over channels. The price are the transforms, and
-sums of numbers of different size: float32 errors grow with m.
+Inputs become (m + 2)^2 positions a tile, each position is a matrix product over channels, and sums
+become m^2 outputs a tile, with bias, residual and activation on the way.
 """
 
 from __future__ import annotations
@@ -12,45 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pocketvision.analysis.winograd import MATRICES
 from pocketvision.compiler.kernels import activation
-
-# arXiv:1509.09308, equations 7-10 and section 4.3: Y = A^T [(G g G^T) * (B^T d B)] A
-B2 = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float)
-G2 = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], float)
-A2 = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float)
-B4 = np.array(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ],
-    float,
-)
-G4 = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ],
-    float,
-)
-A4 = np.array(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float
-)
-MATRICES = {2: (B2, G2, A2), 4: (B4, G4, A4)}
-
-
-def weights(kernel: np.ndarray, m: int) -> np.ndarray:
-    """(c_out, 3, 3, c_in) -> (positions, c_out, c_in), in float64."""
-    g = MATRICES[m][1]
-    u = np.einsum("pa,oabi,qb->pqoi", g, kernel.astype(np.float64), g, optimize=True)
-    return u.reshape(-1, kernel.shape[0], kernel.shape[3])
 
 
 @dataclass(frozen=True, order=True)
@@ -141,8 +102,3 @@ def _sum(row: np.ndarray, names: list[str]) -> str:
         sign = "-" if factor < 0 else "+"
         text += f" {sign} {term}" if text else (f"-{term}" if factor < 0 else term)
     return text
-
-
-def is_possible(act: str) -> bool:
-    """True where the output transform has that activation."""
-    return act in activation.CHEAP or act in activation.LONG
