@@ -68,6 +68,8 @@ def split(matrix: np.ndarray, run: int, target: Target) -> list[Width]:
                 found.append((cost, (width, *rest)))
         return min(found, key=lambda pair: pair[0])
 
+    for at in reversed(range(total)):  # from the end on, so that none calls itself deeply
+        best(at)
     return list(best(0)[1])
 
 

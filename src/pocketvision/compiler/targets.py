@@ -8,9 +8,9 @@ registers there are and of how many loads go beside a multiply-add. The figures 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pocketvision.errors import UsageError, closest
-
 
 LONG = 128  # input numbers
 
@@ -41,7 +41,7 @@ class Target:
     runner: tuple[str, ...] = ()  # what runs a program of this machine here, where it is not ours
 
 
-_WIDE = {
+_WIDE: dict[str, Any] = {
     "lanes": 16,
     "tiles": {1: 14, 2: 14, 4: 7},
     "half_tiles": {1: 20, 3: 9, 5: 5},
@@ -49,7 +49,7 @@ _WIDE = {
     "long_efficiency": {1: 0.92, 2: 0.98, 4: 0.985},
     "half_efficiency": {1: 0.8, 3: 0.94, 5: 0.97},
 }
-_AVX2 = {
+_AVX2: dict[str, Any] = {
     "lanes": 8,
     "tiles": {1: 10, 2: 6, 3: 4},
     "efficiency": {1: 0.6, 2: 0.9, 3: 0.95},
