@@ -138,6 +138,15 @@ def build(folder: Path, net: Network, *, given: str | None = None) -> Built:
         return Built(library=library, compiler=_version(cc), tested=_tested(program, folder, net))
 
 
+def timed_library(folder: Path, wanted: Target, *, given: str | None = None) -> Path:
+    """Compile model.c in `folder` with a clock around its stages; the library's path."""
+    cc, library = compiler(wanted, given), folder / "timed.so"
+    flags = ["-std=c99", "-O3", *wanted.flags, *FLOAT_FLAGS, "-D_POSIX_C_SOURCE=200809L"]
+    link = ["-fPIC", "-shared", "-DPV_PROFILE", "-lm", *(["-pthread"] if wanted.threads else [])]
+    _compile([cc, *flags, "-o", str(library), "model.c", *link], folder)
+    return library
+
+
 def _tested(program: str, folder: Path, net: Network) -> str | None:
     before = runner(net.target)
     if before is None:

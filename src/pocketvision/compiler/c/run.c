@@ -25,6 +25,7 @@ static double pv_now(void) {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+const double *PV_NAME(profile)(void);
 const double *PV_NAME(profile)(void) { return pv_spent; }
 #define PV_BEGIN double begin = pv_now()
 #define PV_END(stage) if (th->index == 0) pv_spent[stage] += pv_now() - begin

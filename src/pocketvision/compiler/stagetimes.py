@@ -1,0 +1,127 @@
+"""Seconds of each stage of a program on this machine, and the algorithms that are fastest here."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.compiler import build, emit, lower_winograd
+from pocketvision.compiler import graph as g
+from pocketvision.compiler.plan import Options, plan
+from pocketvision.compiler.program import Program, Stage
+from pocketvision.compiler.targets import Target
+from pocketvision.errors import PocketvisionError
+
+NAME = "timed"
+ROUNDS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTime:
+    """A stage, its multiply-accumulates and the least seconds that it took, on one thread."""
+
+    name: str
+    value: str
+    kind: str
+    macs: int
+    seconds: float
+
+
+def stage_times(
+    program: Program, target: Target, *, rounds: int = ROUNDS, compiler: str | None = None
+) -> list[StageTime]:
+    """Run a program on random inputs with a clock in it: the least time of each stage.
+
+    Raises MissingRuntime without a C compiler, PocketvisionError where it fails or where this
+    machine does not run the target.
+    """
+    if not build.runs(target.name):
+        raise PocketvisionError(f"this machine does not run code for {target.name}")
+    with tempfile.TemporaryDirectory(prefix="pocketvision-") as temporary:
+        folder = Path(temporary)
+        (folder / "model.h").write_text(emit.header(NAME, program, target))
+        (folder / "model.c").write_text(emit.source(NAME, program, target))
+        library = build.timed_library(folder, target, given=compiler)
+        seconds = _least(ctypes.CDLL(str(library)), program, rounds)
+    stages = [s for step in program.steps for s in step.stages]
+    return [
+        StageTime(
+            name=s.name,
+            value=s.out.name if s.out is not None else s.name,
+            kind=_kind(s),
+            macs=s.macs,
+            seconds=t,
+        )
+        for s, t in zip(stages, seconds, strict=True)
+    ]
+
+
+def fastest(graph: g.Graph, target: Target, *, compiler: str | None = None) -> dict[str, str]:
+    """The algorithm of each 3x3 convolution that has a choice, by its output: the fastest here.
+
+    Every algorithm is compiled and timed; nothing is where there is no choice.
+    """
+    shapes = graph.shapes.__getitem__
+    able = [
+        n.output
+        for n in graph.nodes
+        if isinstance(n, g.Conv) and lower_winograd.is_possible(n, shapes)
+    ]
+    if not able:
+        return {}
+    times: dict[str, Mapping[str, float]] = {}
+    for algorithm in lower_winograd.ALGORITHMS:
+        program = plan(graph, target, Options(algorithms=dict.fromkeys(able, algorithm)))
+        rows = stage_times(program, target, compiler=compiler)
+        times[algorithm] = {row.value: row.seconds for row in rows}
+    return {v: min(times, key=lambda algorithm: times[algorithm][v]) for v in able}
+
+
+def _least(code: ctypes.CDLL, program: Program, rounds: int) -> np.ndarray:
+    """The least seconds of each stage over some runs."""
+    weights = _aligned(program.weights)
+    model = ctypes.c_void_p()
+    create = code[f"{NAME}_create"]
+    create.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    if create(ctypes.byref(model), weights.ctypes.data, weights.nbytes, 1):
+        raise PocketvisionError("the timed library cannot be set up: not enough memory")
+    rng = np.random.default_rng(0)
+    x = [rng.standard_normal(n).astype(np.float32) for n in program.input_floats]
+    y = [np.empty(n, np.float32) for n in program.output_floats]
+    given = (ctypes.c_void_p * len(x))(*[a.ctypes.data for a in x])
+    made = (ctypes.c_void_p * len(y))(*[a.ctypes.data for a in y])
+    spent = code[f"{NAME}_profile"]
+    spent.restype = ctypes.POINTER(ctypes.c_double)
+    count = sum(len(step.stages) for step in program.steps)
+    run, least = code[f"{NAME}_run"], np.full(count, np.inf)
+    for _ in range(rounds):
+        before = np.array(spent()[:count])
+        run(model, given, made)
+        least = np.minimum(least, np.array(spent()[:count]) - before)
+    code[f"{NAME}_destroy"](model)
+    return least
+
+
+def _aligned(values: np.ndarray) -> np.ndarray:
+    """A copy that begins at a multiple of 64 bytes."""
+    block = np.empty(values.size + 16, np.float32)
+    start = (-block.ctypes.data % 64) // 4
+    copy = block[start : start + values.size]
+    copy[:] = values
+    return copy
+
+
+def _kind(stage: Stage) -> str:
+    """What a stage is, in one word or two."""
+    if stage.transform is not None:
+        return f"winograd {stage.transform.m}x{stage.transform.m}"
+    if stage.filters:
+        return "depthwise"
+    if stage.panels:
+        return "pointwise" if stage.kernel_h == 1 and stage.x == 0 else "convolution"
+    return stage.unit.removeprefix("pv_").removesuffix("_unit")
