@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench-preprocess bench-flowers bench-runtimes bench-weights clean
+.PHONY: demo test check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler clean
 
 # The time of the set-up counts: it is handed to the recipe, which writes the sum.
 demo:
@@ -33,6 +33,9 @@ bench-runtimes: .venv/demo.stamp
 
 bench-weights: .venv/test.stamp
 	$(BIN)/python recipes/bench_weights.py
+
+bench-compiler: .venv/bench.stamp
+	$(BIN)/python recipes/bench_compiler.py
 
 clean:
 	rm -rf .venv build dist runs .pytest_cache .mypy_cache .ruff_cache

@@ -116,9 +116,7 @@ def compare(
         count = multiplications(height, width, c_in=c_in, c_out=c_out, m=m)
         got = convolve(x.astype(np.float32), kernel.astype(np.float32), m)
         error = float(np.abs(got - exact).max() / np.abs(exact).max())
-        rows.append(
-            Algorithm(name=name, multiplications=count, ratio=direct / count, error=error)
-        )
+        rows.append(Algorithm(name=name, multiplications=count, ratio=direct / count, error=error))
     return tuple(rows)
 
 

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 
 from pocketvision.errors import UsageError
 
@@ -179,20 +179,23 @@ def interleaved(
     warmup: int = 30,
     rounds: int = 50,
     seconds: float | None = None,
+    rest_s: float = 0.0,
     on_progress: Callable[[float], None] | None = None,
     clock: Callable[[], int] = perf_counter_ns,
 ) -> Timings:
     """Times of all candidates over the same rounds.
 
     Warm-up takes at most `warmup` rounds and `WARMUP_SECONDS`. With `seconds`, rounds go on for
-    that long (at least `LEAST_ROUNDS`) and `rounds` is not read. `on_progress` gets the share done,
-    between rounds; `clock` gives nanoseconds. Raises UsageError.
+    that long (at least `LEAST_ROUNDS`) and `rounds` is not read. `rest_s` is slept before each
+    untimed call, where threads of some candidate spin on for longer than such a call takes.
+    `on_progress` gets the share done, between rounds; `clock` gives nanoseconds. Raises UsageError.
     """
     _check(candidates, warmup, rounds, seconds)
     started = clock()
     with _no_collection():
         warm = _warm_up(candidates, warmup, clock)
-        samples = _timed_rounds(candidates, _Budget(rounds, seconds), on_progress, clock)
+        budget = _Budget(rounds, seconds)
+        samples = _timed_rounds(candidates, budget, on_progress, clock, rest_s)
     rows = {name: Timing(name=name, samples_ms=tuple(s)) for name, s in samples.items()}
     return Timings(
         rows=rows,
@@ -229,10 +232,13 @@ def _round(
     clock: Callable[[], int],
     *,
     settle: bool,
+    rest_s: float = 0.0,
 ) -> dict[str, float]:
     names, times = list(candidates), {}
     for place in turn(len(names), number):
         run = candidates[names[place]]
+        if rest_s:
+            sleep(rest_s)
         if settle:
             run()
         start = clock()
@@ -279,13 +285,14 @@ def _timed_rounds(
     budget: _Budget,
     on_progress: Callable[[float], None] | None,
     clock: Callable[[], int],
+    rest_s: float,
 ) -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     started, number = clock(), 0
     while (share := budget.done(number, (clock() - started) / 1e9)) < 1:
         if on_progress:
             on_progress(share)
-        for name, t in _round(candidates, number, clock, settle=True).items():
+        for name, t in _round(candidates, number, clock, settle=True, rest_s=rest_s).items():
             samples[name].append(t)
         number += 1
     return samples

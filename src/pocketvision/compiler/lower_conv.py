@@ -226,7 +226,9 @@ def _runs(node: g.Conv, part: np.ndarray, inp: Tensor) -> list[tuple[int, int, i
     for y in range(kh):
         if inp.pixel == 1:  # a plane a channel: the taps of a kernel row lie beside each other
             for c in range(inp.c):
-                taps = [(range(kw), 0)] if dx == 1 else [(range(x, x + 1), x * dx) for x in range(kw)]
+                taps = (
+                    [(range(kw), 0)] if dx == 1 else [(range(x, x + 1), x * dx) for x in range(kw)]
+                )
                 found += [(y, c, at, part[:, y, list(xs), c].T) for xs, at in taps]
             continue
         for x in range(kw):

@@ -339,9 +339,7 @@ def _placed(steps: Sequence[Step], *, local: bool) -> int:
                     lives[id(t)] = (t, first, number)
     placed: list[tuple[Tensor, int, int]] = []
     for t, first, last in sorted(lives.values(), key=lambda row: (-row[0].floats, row[1])):
-        overlap = sorted(
-            (o.at, o.at + o.floats) for o, a, b in placed if a <= last and first <= b
-        )
+        overlap = sorted((o.at, o.at + o.floats) for o, a, b in placed if a <= last and first <= b)
         at = 0
         for lo, hi in overlap:
             if at + t.floats <= lo:

@@ -84,7 +84,12 @@ def _steps(k: Gemm, lanes: int, of: str, m: str) -> list[str]:
     width = k.vectors * lanes
     if not k.run:
         body = _step(k, lanes, of, m, 0)
-        return ["      for (int n = s->count; n > 0; n--) {", *body, f"        p++; b += {width};", "      }"]
+        return [
+            "      for (int n = s->count; n > 0; n--) {",
+            *body,
+            f"        p++; b += {width};",
+            "      }",
+        ]
     lines = []
     for n in range(k.run):
         lines += ["      {", *_step(k, lanes, of, m, n), "      }"]

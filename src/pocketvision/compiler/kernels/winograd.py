@@ -49,7 +49,9 @@ def _input(m: int, lanes: int) -> str:
     ]
     for c in range(n):
         lines.append("      {")
-        lines += [f"        const pv_v d{r} = pv_load(rows[{r}] + at + {c * 16});" for r in range(n)]
+        lines += [
+            f"        const pv_v d{r} = pv_load(rows[{r}] + at + {c * 16});" for r in range(n)
+        ]
         for p in range(n):
             lines.append(f"        k[{p}][{c}] = {_sum(b[p], [f'd{r}' for r in range(n)])};")
         lines.append("      }")
