@@ -96,7 +96,7 @@ def bundle_of(
         labels=labels,
         manifest=dict(manifest),
     )
-    return replace(bundle, golden=golden(bundle, images or _noise_images()))
+    return replace(bundle, golden=golden(bundle, images or noise_images()))
 
 
 def golden(bundle: Bundle, images: Sequence[np.ndarray]) -> dict[str, Tensor]:
@@ -126,7 +126,8 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[::step, ::step])
 
 
-def _noise_images() -> list[np.ndarray]:
+def noise_images() -> list[np.ndarray]:
+    """Two images of blocks of noise, the same ones every time."""
     draw = np.random.Generator(np.random.PCG64(0))
     coarse = draw.integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
     return [np.repeat(np.repeat(c, 16, axis=0), 16, axis=1) for c in coarse]

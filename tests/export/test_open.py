@@ -191,7 +191,7 @@ def test_unknown_runtime_suggests(artifact):
     with pytest.raises(UnknownName, match="did you mean 'openvino'"):
         open_model(artifact, runtime="openvin")
     assert RUNTIMES == (
-        "torch", "torch_channels_last", "torch_exact", "onnxruntime", "openvino",
+        "torch", "torch_channels_last", "torch_exact", "onnxruntime", "openvino", "compiled",
     )  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def test_runtime_that_cannot_read_it(bundle_folder, artifact, pair, tmp_path):
     with pytest.raises(UsageError, match=r"cannot open .*model.onnx with torch"):
         open_model(artifact, runtime="torch")
     (tmp_path / "a.tflite").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"a.tflite \(known: .onnx, .xml, or folders\)"):
+    with pytest.raises(UsageError, match=r"a.tflite \(known: .onnx, .xml, .so, .dylib, or folders\)"):
         open_model(tmp_path / "a.tflite")
 
 

@@ -47,8 +47,8 @@ def bench(
     Parameters
     ----------
     models: Path
-        Bundles, exported folders, .onnx or .xml files. A bundle is timed in PyTorch twice: plain
-        and channels-last.
+        Bundles, exported or compiled folders, .onnx or .xml files. A bundle is timed in PyTorch
+        twice: plain and channels-last.
     threads: int
         Threads of every runtime; by default one for each core this process may use.
     batch: int

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pocketvision.cli.analyze import analyze
 from pocketvision.cli.bench import bench
+from pocketvision.cli.compile import compile_model
 from pocketvision.cli.data import check
 from pocketvision.cli.doctor import doctor
 from pocketvision.cli.eval import evaluate
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "eval": evaluate,
     "predict": predict,
     "export": export,
+    "compile": compile_model,
     "bench": bench,
     "doctor": doctor,
 }
@@ -53,6 +55,7 @@ ORDER = (
     "eval",
     "predict",
     "export",
+    "compile",
     "bench",
     "doctor",
 )

@@ -39,13 +39,14 @@ def evaluate(
     Parameters
     ----------
     model: Path
-        A bundle, an exported folder, an .onnx or .xml file.
+        A bundle, an exported or compiled folder, an .onnx or .xml file.
     data: str
         A folder, a CSV file, or a built-in data set (digits).
     split: str
         Which part: val, train or test.
     runtime: str
-        torch, torch_channels_last, onnxruntime or openvino; by default what the model is for.
+        torch, torch_channels_last, onnxruntime, openvino or compiled; by default what the model is
+        for.
     threads: int
         Threads of the runtime.
     exact_quantization: bool

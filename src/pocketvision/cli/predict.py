@@ -41,7 +41,7 @@ def predict(
     Parameters
     ----------
     model: Path
-        A bundle, an exported folder, an .onnx or .xml file.
+        A bundle, an exported or compiled folder, an .onnx or .xml file.
     images: str
         Files, folders or patterns.
     top: int
@@ -49,7 +49,8 @@ def predict(
     output: Path
         Write all answers to this file: .csv or .json.
     runtime: str
-        torch, torch_channels_last, onnxruntime or openvino; by default what the model is for.
+        torch, torch_channels_last, onnxruntime, openvino or compiled; by default what the model is
+        for.
     threads: int
         Threads of the runtime.
     exact_quantization: bool

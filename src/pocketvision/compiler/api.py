@@ -44,7 +44,8 @@ extern const float NAME_weights[];
 """
 PREPROCESS = """
 /* Make input 0 from an image: `height` rows of `width` pixels, 3 bytes each: red, green, blue,
- * upright. The same as the network was trained with: PLACE, resampled (KIND) to HxW, scaled. */
+ * upright. As in training: PLACE,
+ * resampled (KIND) to SIZE (height x width), scaled. */
 int NAME_preprocess(const unsigned char *rgb, int height, int width, float *out);
 """
 PLACES = {
@@ -105,9 +106,15 @@ def declarations(graph: Graph, contract: Contract | None) -> str:
     if contract is None:
         return MORE
     p = contract.preprocess
-    return MORE + PREPROCESS.replace("PLACE", PLACES[p.resize]).replace(
-        "KIND", p.interpolation
-    ).replace("HxW", f"{p.size[0]}x{p.size[1]} (height, width)")
+    words = {
+        "PLACE": PLACES[p.resize],
+        "KIND": p.interpolation,
+        "SIZE": f"{p.size[0]}x{p.size[1]}",
+    }
+    text = PREPROCESS
+    for word, instead in words.items():
+        text = text.replace(word, instead)
+    return MORE + text
 
 
 def definitions(graph: Graph, contract: Contract | None) -> str:

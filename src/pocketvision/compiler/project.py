@@ -15,7 +15,7 @@ from pocketvision.compiler.api import Contract
 from pocketvision.compiler.golden import Case
 from pocketvision.compiler.graph import Graph, Input
 from pocketvision.compiler.program import Program
-from pocketvision.compiler.targets import Target
+from pocketvision.compiler.targets import TARGETS, Target
 
 FORMAT = 1
 METADATA = "metadata.json"
@@ -126,11 +126,16 @@ def _programs(net: Network) -> dict[str, str]:
     cmake = _filled(
         "CMakeLists.txt",
         net,
-        FLAGS=" ".join(net.target.flags),
+        FLAGS=" ".join(_flags(net)),
         FLOAT_FLAGS=" ".join(FLOAT_FLAGS),
         THREADS="ON" if net.target.threads else "OFF",
     )
     return {"CMakeLists.txt": cmake, "test.c": _test(net), "example.c": _example(net)}
+
+
+def _flags(net: Network) -> tuple[str, ...]:
+    """What any compiler is told: the target's own flags, where ours builds for this very machine."""
+    return TARGETS[net.target.name].flags
 
 
 def _filled(file: str, net: Network, **words: object) -> str:
@@ -206,7 +211,7 @@ def _readme(net: Network) -> str:
         net,
         VERSION=__version__,
         TARGET=net.target.name,
-        FLAGS=" ".join((*net.target.flags, *FLOAT_FLAGS)),
+        FLAGS=" ".join((*_flags(net), *FLOAT_FLAGS)),
         FIGURES=_figures(net),
         VALUES=_values(net),
         IMAGES=IMAGES if net.contract else "",

@@ -9,7 +9,7 @@ manifest.json  made from what; sha256 of every other file
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
@@ -100,9 +100,12 @@ def make(
         loaded = BACKENDS[backend].load(model)
         parity = proven(bundle, loaded, check=check)
         size_bytes = sum(f.stat().st_size for f in temporary.iterdir())
-        _write_sidecars(bundle, temporary, _proof(parity, precision, check))
+        sidecars(temporary, bundle.preprocess, bundle.labels, bundle.golden)
+        proof = proof_row(parity, _tolerance(precision, check))
+        (temporary / "parity.json").write_text(as_json(proof), encoding="utf-8")
         made = {"backend": backend, "runtime": loaded.name, "precision": precision}
-        _write_manifest(bundle, temporary, made | {"model": model.name, "size_bytes": size_bytes})
+        made |= {"model": model.name, "size_bytes": size_bytes}
+        write_manifest(temporary, made, source_of(bundle))
     return Artifact(
         path=path,
         model=path / model.name,
@@ -214,23 +217,29 @@ def _where(
 # ------------------------------------------------------------------------------------------- files
 
 
-def _proof(parity: Parity, precision: str, check: Check) -> dict[str, object]:
+def proof_row(parity: Parity, tolerance: float) -> dict[str, object]:
+    """parity.json."""
     return {
         "format": FORMAT,
         **parity.row(),
-        "tolerance_rel": _tolerance(precision, check),
+        "tolerance_rel": tolerance,
         "tie_rel": TIE,
         "host": host(),
     }
 
 
-def _write_sidecars(bundle: Bundle, folder: Path, proof: Mapping[str, object]) -> None:
-    (folder / "preprocess.json").write_text(contract.dumps(bundle.preprocess), encoding="utf-8")
-    (folder / "labels.json").write_text(labels_json.dumps(bundle.labels), encoding="utf-8")
-    for name, text in _label_lists(bundle.labels).items():
+def sidecars(
+    folder: Path,
+    preprocess: Preprocess,
+    labels: Mapping[str, Labels],
+    golden: Mapping[str, torch.Tensor],
+) -> None:
+    """Write contract, labels and golden vectors for programs that do not read the model's own."""
+    (folder / "preprocess.json").write_text(contract.dumps(preprocess), encoding="utf-8")
+    (folder / "labels.json").write_text(labels_json.dumps(labels), encoding="utf-8")
+    for name, text in _label_lists(labels).items():
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / "golden.safetensors").write_bytes(save_tensors(dict(bundle.golden)))
-    (folder / "parity.json").write_text(_json(proof), encoding="utf-8")
+    (folder / "golden.safetensors").write_bytes(save_tensors(dict(golden)))
 
 
 def _label_lists(labels: Mapping[str, Labels]) -> dict[str, str]:
@@ -241,19 +250,30 @@ def _label_lists(labels: Mapping[str, Labels]) -> dict[str, str]:
     return {f"labels.{head}.txt": text for head, text in lists.items()}
 
 
-def _write_manifest(bundle: Bundle, folder: Path, made: Mapping[str, object]) -> None:
-    files = {f.name: digest(f.read_bytes()) for f in sorted(folder.iterdir())}
-    row = {
-        "format": FORMAT,
-        "kind": "artifact",
-        "version": __version__,
-        **made,
-        "spec": json.loads(spec_json.dumps(bundle.spec)),
-        "bundle": dict(bundle.manifest),
-        "files": files,
-    }
-    (folder / MANIFEST).write_text(_json(row), encoding="utf-8")
+def source_of(bundle: Bundle) -> dict[str, object]:
+    """What the manifest says of the bundle that an artifact was made from."""
+    return {"spec": json.loads(spec_json.dumps(bundle.spec)), "bundle": dict(bundle.manifest)}
 
 
-def _json(row: Mapping[str, object]) -> str:
+def write_manifest(
+    folder: Path,
+    made: Mapping[str, object],
+    source: Mapping[str, object],
+    *,
+    editable: Collection[str] = (),
+) -> None:
+    """Write manifest.json: what was made of what, and the hash of every file that must not change.
+
+    `editable` are names of files that people may change; they are only listed.
+    """
+    names = sorted(f.name for f in folder.iterdir())
+    row = {"format": FORMAT, "kind": "artifact", "version": __version__, **made, **source}
+    row["files"] = {n: digest((folder / n).read_bytes()) for n in names if n not in editable}
+    if editable:
+        row["editable"] = sorted(editable)
+    (folder / MANIFEST).write_text(as_json(row), encoding="utf-8")
+
+
+def as_json(row: Mapping[str, object]) -> str:
+    """JSON as our files have it."""
     return json.dumps(row, indent=1, ensure_ascii=False) + "\n"

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import PocketvisionError
-from pocketvision.export import openvino
+from pocketvision.export import compiled, openvino
 from pocketvision.export.open import Opened, open_model
 from pocketvision.export.runtime import Runtime
 
@@ -89,6 +89,8 @@ def _import(runtime: str) -> None:
         import onnxruntime  # noqa: F401
     elif runtime == "openvino":
         openvino.package().Core()
+    elif runtime == compiled.RUNTIME:
+        import pocketvision.compiler.runtime  # noqa: F401
     else:
         from pocketvision.export import torch_runtime  # noqa: F401
 

@@ -126,18 +126,19 @@ def load(path: Path, *, threads: int | None = None, precision: str | None = None
     """
     check_precision(precision or "f32", PRECISIONS, runtime=RUNTIME)
     count = thread_count(threads)
-    session = _session(path, count)
-    metadata = parsed(session.get_modelmeta().custom_metadata_map, file=path)
+    opened = session(path, count)
+    metadata = parsed(opened.get_modelmeta().custom_metadata_map, file=path)
     return OnnxRuntime(
-        session=session,
+        session=opened,
         threads=count,
-        heads=tuple(o.name for o in session.get_outputs()),
-        input_shape=tuple(session.get_inputs()[0].shape[1:]),
+        heads=tuple(o.name for o in opened.get_outputs()),
+        input_shape=tuple(opened.get_inputs()[0].shape[1:]),
         metadata=metadata,
     )
 
 
-def _session(path: Path, threads: int) -> Any:
+def session(path: Path, threads: int) -> Any:
+    """An InferenceSession of any .onnx file. Raises BundleError, MissingRuntime."""
     try:
         import onnxruntime
     except ImportError:

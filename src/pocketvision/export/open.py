@@ -11,7 +11,7 @@ from typing import Any
 
 from pocketvision import spec_json
 from pocketvision.errors import BundleError, PocketvisionError, UnknownName, UsageError, closest
-from pocketvision.export import BACKENDS
+from pocketvision.export import BACKENDS, compiled
 from pocketvision.export.runtime import Runtime
 from pocketvision.labels import Labels
 from pocketvision.preprocess import Preprocess
@@ -21,24 +21,50 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 # torch_exact rounds activations to the grids of a quantized file that was imported.
 TORCH_RUNTIMES = ("torch", "torch_channels_last", "torch_exact")
-RUNTIMES = (*TORCH_RUNTIMES, *(backend.RUNTIME for backend in BACKENDS.values()))
+LOADERS = {b.RUNTIME: b.load for b in BACKENDS.values()} | {compiled.RUNTIME: compiled.load}
+RUNTIMES = (*TORCH_RUNTIMES, *LOADERS)
 # Which runtimes read a file, the first unless asked otherwise.
-READERS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+READERS = {
+    ".onnx": ("onnxruntime", "openvino"),
+    ".xml": ("openvino",),
+    **{suffix: (compiled.RUNTIME,) for suffix in compiled.SUFFIXES},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
     """A model that is ready to answer. `path` is what was given, `model` the file that was read.
 
-    `spec` is known for bundles and exported folders, not for a file alone.
+    `spec` is known for bundles and exported folders, not for a file alone. `contract` and `names`
+    are None only where a network of others was compiled, which says nothing of its images.
     """
 
     path: Path
     model: Path
     runtime: Runtime
-    preprocess: Preprocess
-    labels: Mapping[str, Labels]
+    contract: Preprocess | None
+    names: Mapping[str, Labels] | None
     spec: NetSpec | None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images become the input. Raises BundleError where the model does not say."""
+        if self.contract is None:
+            raise self._silent("how its images are prepared")
+        return self.contract
+
+    @property
+    def labels(self) -> Mapping[str, Labels]:
+        """Names of the outputs, by head. Raises BundleError where the model does not say."""
+        if self.names is None:
+            raise self._silent("what its outputs stand for")
+        return self.names
+
+    def _silent(self, what: str) -> BundleError:
+        return BundleError(
+            f"{self.path} does not say {what}: it was compiled from a file of another program; "
+            "it can be timed (pocketvision bench), and used from C"
+        )
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -49,6 +75,8 @@ class Opened:
     def size_bytes(self) -> int:
         """Bytes of the model on disk, weights included."""
         files = [self.model, self.model.with_suffix(".bin")]
+        if self.runtime.name == compiled.RUNTIME:
+            files = [self.model, self.model.with_name(compiled.WEIGHTS)]
         return sum(f.stat().st_size for f in files if f.is_file())
 
 
@@ -80,10 +108,8 @@ def open_model(
 def _bundle(path: Path, runtime: str | None, options: dict[str, Any]) -> Opened:
     if runtime is not None and runtime not in TORCH_RUNTIMES:
         formats = [name for name, backend in BACKENDS.items() if runtime == backend.RUNTIME]
-        raise UsageError(
-            f"{path} is a bundle, which {runtime} cannot read: "
-            f"pocketvision export {path} --format {formats[0]}"
-        )
+        how = f"export {path} --format {formats[0]}" if formats else f"compile {path}"
+        raise UsageError(f"{path} is a bundle, which {runtime} cannot read: pocketvision {how}")
     from pocketvision import bundle as bundles
     from pocketvision.export import torch_runtime
 
@@ -100,8 +126,8 @@ def _bundle(path: Path, runtime: str | None, options: dict[str, Any]) -> Opened:
         runtime=torch_runtime.load(
             bundle, channels_last=last, exact=runtime == "torch_exact", **options
         ),
-        preprocess=bundle.preprocess,
-        labels=bundle.labels,
+        contract=bundle.preprocess,
+        names=bundle.labels,
         spec=bundle.spec,
     )
 
@@ -118,6 +144,8 @@ def _artifact(
         raise BundleError(f"{path / MANIFEST} does not list its model: export the bundle again")
     for name, expected in files.items():
         check_hash(path, name, expected)
+    if manifest.get("backend") == compiled.RUNTIME:
+        compiled.check_runs_here(path, model)
     return _file(path, path / model, runtime, options, spec=_spec(path, manifest))
 
 
@@ -129,11 +157,16 @@ def _file(
     if chosen not in readers:
         can = f"{', '.join(readers)} can" if readers else f"known: {', '.join(READERS)}, or folders"
         raise UsageError(f"cannot open {model}{f' with {runtime}' if runtime else ''} ({can})")
-    backend = next(b for b in BACKENDS.values() if chosen == b.RUNTIME)
-    loaded = backend.load(model, **options)
+    assert chosen is not None
+    loaded = LOADERS[chosen](model, **options)
     m = loaded.metadata
     return Opened(
-        path=path, model=model, runtime=loaded, preprocess=m.preprocess, labels=m.labels, spec=spec
+        path=path,
+        model=model,
+        runtime=loaded,
+        contract=m and m.preprocess,
+        names=m and m.labels,
+        spec=spec,
     )
 
 
@@ -157,7 +190,9 @@ def check_hash(folder: Path, name: str, expected: object) -> None:
 
 def _manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise BundleError(f"no model at {path}: give a bundle, an exported folder, .onnx or .xml")
+        raise BundleError(
+            f"no model at {path}: give a bundle, an exported or compiled folder, .onnx or .xml"
+        )
     try:
         row = json.loads((path / MANIFEST).read_bytes())
     except FileNotFoundError:

@@ -83,7 +83,7 @@ def compare_pairs(
         a=f"{a.name} {a.precision}",
         b=f"{b.name} {b.precision}",
         input_max_abs=apart,
-        **_figures(y_a, y_b, labels),
+        **figures(y_a, y_b, labels),
     )
 
 
@@ -101,11 +101,14 @@ def _joined(answers: list[Outputs]) -> Outputs:
     return {head: np.concatenate([y[head] for y in answers]) for head in answers[0]}
 
 
-def _figures(y_a: Outputs, y_b: Outputs, labels: Sequence[int] | Indices | None) -> dict[str, Any]:
+def figures(
+    y_a: Outputs, y_b: Outputs, labels: Sequence[int] | Indices | None = None
+) -> dict[str, Any]:
+    """The fields of a Parity that outputs alone decide."""
     if y_a.keys() != y_b.keys():
         raise UsageError(f"outputs differ: {', '.join(y_a)} against {', '.join(y_b)}")
     heads = list(y_a)
-    figures: dict[str, Any] = {
+    found: dict[str, Any] = {
         "n": len(y_a[heads[0]]),
         "max_abs": max(_largest(y_b[h] - y_a[h]) for h in heads),
         "mean_abs": max(_finite(np.abs(y_b[h] - y_a[h]).mean()) for h in heads),
@@ -113,9 +116,9 @@ def _figures(y_a: Outputs, y_b: Outputs, labels: Sequence[int] | Indices | None)
         "top1_agreement": min(agreement(y_a[h], y_b[h]) for h in heads),
     }
     if labels is None:
-        return figures
+        return found
     truth = labels if isinstance(labels, Mapping) else {heads[0]: labels}
-    return figures | {"metric_a": accuracy(y_a, truth), "metric_b": accuracy(y_b, truth)}
+    return found | {"metric_a": accuracy(y_a, truth), "metric_b": accuracy(y_b, truth)}
 
 
 def relative(a_nk: np.ndarray, b_nk: np.ndarray) -> float:
