@@ -1,0 +1,1 @@
+"""The compiler: ONNX -> graph -> passes -> plan -> C -> library."""

@@ -11,7 +11,7 @@ import numpy as np
 from pocketvision.compiler.kernels import activation, depthwise, gemm, winograd
 from pocketvision.compiler.kernels.depthwise import Depthwise
 from pocketvision.compiler.kernels.gemm import Gemm
-from pocketvision.compiler.program import Code, Panel, Program, Segment, Stage, Step, Tensor
+from pocketvision.compiler.program import Code, Panel, Program, Segment, Stage, Tensor
 from pocketvision.compiler.targets import Target
 
 MAX_THREADS = 64
@@ -144,7 +144,7 @@ def _codes(program: Program) -> set[Code]:
     return {s.code for s in _stages(program) if s.code is not None}
 
 
-# -------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 class _Tables:

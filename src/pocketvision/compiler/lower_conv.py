@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def split(matrix: np.ndarray, run: int, target: Target) -> list[Width]:
             return False
         return parts <= total - at or -(-(at + parts) // per_block) == -(-total // per_block)
 
-    @lru_cache(maxsize=None)
+    @cache
     def best(at: int) -> tuple[float, tuple[Width, ...]]:
         if at >= total:
             return 0.0, ()
@@ -219,7 +219,7 @@ def _segments(
 
 
 def _runs(node: g.Conv, part: np.ndarray, inp: Tensor) -> list[tuple[int, int, int, np.ndarray]]:
-    """(kernel row, plane, offset, weights) of all runs of input numbers that lie beside each other."""
+    """(kernel row, plane, offset, weights) of runs of input numbers beside each other."""
     kh, kw = node.kernel
     dx = node.dilation[1]
     found = []

@@ -1,4 +1,4 @@
-"""3x3 convolutions by Winograd's minimal filtering: when it is possible, when it pays, its stage."""
+"""3x3 convolutions by Winograd's minimal filtering: when it can be, when it pays, its stage."""
 
 from __future__ import annotations
 

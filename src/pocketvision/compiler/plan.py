@@ -108,11 +108,14 @@ class _Planner:
 
     def stages(self) -> list[list[Stage]]:
         """Stages of every node, in order; a chain is a list of several."""
-        made: list[list[Stage]] = [
+        made = [self.lowered(n) for n in self.graph.nodes if isinstance(n, g.Constant)]
+        made += [
             [lower_other.input_stage(i, n, self.tensors[i.name])]
             for n, i in enumerate(self.graph.inputs)
         ]
         for node in self.graph.nodes:
+            if isinstance(node, g.Constant):
+                continue  # made first, not to part a chain
             self.prepare(node)
             before = len(made) - 1 if self.tensors[node.inputs[0]].local else len(made)
             made[before:before] = self.cleared(node)
@@ -195,6 +198,8 @@ class _Planner:
         """Find the values that only ever exist a few rows at a time."""
         links = [_Link(self.tensors[i.name]) for i in self.graph.inputs][-1:]
         for node in self.graph.nodes:
+            if isinstance(node, g.Constant):
+                continue
             link = None if self.tile(node) else _link(node, self.tensors[node.output])
             if links and link and self.follows(links, node):
                 links.append(link)
@@ -250,7 +255,7 @@ def _is_stem(user: g.Node) -> bool:
     return isinstance(user, g.Conv) and max(user.kernel) > 1 and user.gate is None
 
 
-# --------------------------------------------------------------------------------------------- bands
+# ------------------------------------------------------------------------------------------- bands
 
 
 @dataclass(frozen=True)
@@ -265,9 +270,13 @@ class _Link:
 
 def _link(node: g.Node, out: Tensor) -> _Link | None:
     """The node as a member of a chain; None where it cannot be computed in bands."""
+    if isinstance(node, g.Act | g.Affine | g.Binary):
+        return _Link(out)
+    if isinstance(node, g.Pool):
+        return _Link(out, node.kernel[0], node.stride[0])
     if not isinstance(node, g.Conv | g.Depthwise):
         return None
-    if isinstance(node, g.Conv) and (node.gate is not None or node.in_act.kind != "none"):
+    if isinstance(node, g.Conv) and node.gate is not None:
         return None
     return _Link(out, node.kernel[0], node.stride[0], node.dilation[0])
 
@@ -325,7 +334,7 @@ def _band(links: Sequence[_Link], cache_bytes: int) -> int:
     return -(-h // -(-h // best))  # bands of like height
 
 
-# --------------------------------------------------------------------------------------------- arena
+# ------------------------------------------------------------------------------------------- arena
 
 
 def _placed(steps: Sequence[Step], *, local: bool) -> int:

@@ -1,0 +1,1 @@
+"""C templates of the kernels, each with the reasons for its shape."""

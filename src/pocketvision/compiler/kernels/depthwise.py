@@ -78,10 +78,8 @@ def _tile(k: Depthwise, width: int, kept: bool) -> list[str]:
     for y in range(k.kernel_h):
         lines.append("      {")
         if not kept:
-            lines += [
-                f"        const pv_v w{y * k.kernel_w + x} = pv_load(w + {(y * k.kernel_w + x) * 16});"
-                for x in range(k.kernel_w)
-            ]
+            row = range(y * k.kernel_w, (y + 1) * k.kernel_w)
+            lines += [f"        const pv_v w{i} = pv_load(w + {i * 16});" for i in row]
         for column in range((width - 1) * s + (k.kernel_w - 1) * d + 1):
             uses = _uses(k, width, column)
             if uses:
