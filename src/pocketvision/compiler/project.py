@@ -134,7 +134,7 @@ def _programs(net: Network) -> dict[str, str]:
 
 
 def _flags(net: Network) -> tuple[str, ...]:
-    """What any compiler is told: the target's own flags, where ours builds for this very machine."""
+    """What any compiler is told: the target's own flags, not of this very machine."""
     return TARGETS[net.target.name].flags
 
 

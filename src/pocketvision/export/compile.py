@@ -146,11 +146,11 @@ def _proven(
     answers = [opened.run(case.inputs) for case in origin.cases]
     y_a = {n: _stacked([c.outputs[i] for c in origin.cases]) for i, n in enumerate(names)}
     y_b = {n: _stacked([y[i] for y in answers]) for i, n in enumerate(names)}
-    parity = Parity(a="onnxruntime f32", b="compiled f32", **figures(y_a, y_b))
+    parity = Parity(a=origin.reference, b="compiled f32", **figures(y_a, y_b))
     tolerance = TOLERANCE["f32"] if check.tolerance is None else check.tolerance
     if not parity.max_rel <= tolerance:
         raise ParityError(
-            f"the compiled library does not answer like ONNX Runtime: largest difference "
+            f"the compiled library does not answer like {origin.reference}: largest difference "
             f"{parity.max_abs:.3g}, {parity.max_rel:.2g} of the largest output (allowed "
             f"{tolerance:.2g}), on {parity.n} inputs; nothing was written"
         )
