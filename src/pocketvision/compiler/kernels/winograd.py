@@ -67,7 +67,8 @@ def _output(k: Winograd, lanes: int) -> str:
     lines = [
         "/* One tile of one block: positions -> rows of outputs. */",
         f"static void pv_winograd_out_{k.name}(const float *x, int64_t position,",
-        "    const float *bias, float *const *out, const float *const *res, float alpha, float beta) {",
+        "    const float *bias, float *const *out, const float *const *res, float alpha,",
+        "    float beta) {",
         "  (void)alpha; (void)beta; (void)res;",
         f"  for (int l = 0; l < 16; l += {lanes}) {{",
         "    const pv_v b = pv_load(bias + l);",
