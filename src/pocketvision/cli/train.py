@@ -6,7 +6,7 @@ import json as jsonlib
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from pocketvision import spec_json
-from pocketvision.cli import report
+from pocketvision.cli import origin, report
 from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
+from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
 from pocketvision.cli.show import headline
@@ -34,19 +35,24 @@ if TYPE_CHECKING:
     from pocketvision.train.run import RunResult
 
 FORMAT = 1
+MODEL_NAME = "mobilenet_v3_small"
 DIGITS_PX = 32  # the built-in digits are shown at this size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a run is made of beside its TrainConfig; kept as setup.json for --resume."""
+    """What a run is made of beside its TrainConfig; kept as setup.json for --resume. `start` says
+    where its weights are from; they lie beside it as a bundle.
+    """
 
     data: str
     spec: NetSpec
-    resize: str
-    crop_fraction: float
+    resize: str | None
+    crop_fraction: float | None
     val_fraction: float
     split_seed: int
+    input_scaling: str | None = None
+    start: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +61,15 @@ class DataOptions:
 
     val_fraction: float = opt(0.2, "share held out for validation where the data have no split")
     split_seed: int = opt(0, "seed of that split; --seed does not change it")
-    resize: str = opt("crop", "crop, squash or letterbox: how an image comes to the input's shape")
-    crop_fraction: float = opt(1.0, "share of the image that crop keeps; 0.875 cuts the margins")
+    resize: str | None = opt(
+        None, "crop, squash or letterbox: how an image comes to the input's shape (crop)"
+    )
+    crop_fraction: float | None = opt(
+        None, "share of the image that crop keeps; 0.875 cuts the margins (1)"
+    )
+    input_scaling: str | None = opt(
+        None, "imagenet, -1..1, 0..1 or 0..255: how pixels become numbers (imagenet)"
+    )
 
 
 MODEL, DATA, CONFIG = ModelOptions(), DataOptions(), TrainConfig()
@@ -66,7 +79,8 @@ def train(
     data: str,
     /,
     *,
-    model: str = "mobilenet_v3_small",
+    model: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     options: Annotated[ModelOptions, Parameter(name="*")] = MODEL,
     images: Annotated[DataOptions, Parameter(name="*")] = DATA,
     config: Annotated[TrainConfig, Parameter(name="*")] = CONFIG,
@@ -76,14 +90,17 @@ def train(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Train a network on images; Ctrl-C saves, --resume goes on.
+    """Train a network on images, from scratch or --from weights; Ctrl-C saves, --resume goes on.
 
     Parameters
     ----------
     data: str
         A folder, a CSV file, or a built-in data set (digits).
     model: str
-        A name from `pocketvision list`.
+        A name from `pocketvision list` (mobilenet_v3_small, or what --from holds).
+    from_: str
+        Start from these weights: a bundle, a run, a weight file that `import` reads or a name of
+        `weights list` that was pulled. The last layer is made new, preprocessing is the source's.
     output: Path
         Folder of runs.
     name: str
@@ -97,35 +114,57 @@ def train(
     if resume is not None:
         folder, setup, config = resume, _saved_setup(resume, data), _saved_config(resume, config)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
+        start = origin.kept(folder, setup.start, dataset, setup.spec)
     else:
         dataset = read(data, seed=images.split_seed, val_fraction=images.val_fraction)
-        setup = _setup(data, dataset, model, options, images)
+        start = origin.chosen(from_, model, options, dataset)
+        config = origin.config_for(config, start)
+        setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
     _say_start(out, dataset, setup, folder)
-    result = _run(out, dataset, setup, config, folder, resume=resume is not None)
+    origin.say(out, start, config)
+    result = _run(out, dataset, setup, config, folder, start=start, resume=resume is not None)
     _say_end(out, dataset, setup, result)
 
 
 def _setup(
-    data: str, dataset: Dataset, model: str, options: ModelOptions, images: DataOptions
+    data: str,
+    dataset: Dataset,
+    model: str,
+    options: ModelOptions,
+    images: DataOptions,
+    start: Origin | None,
 ) -> Setup:
     if options.resolution is None and dataset.root is None:
         options = replace(options, resolution=str(DIGITS_PX))
     return Setup(
         data=data,
-        spec=spec_of(model, options, classes=len(dataset.classes)),
+        spec=start.start.spec if start else spec_of(model, options, classes=len(dataset.classes)),
         resize=images.resize,
         crop_fraction=images.crop_fraction,
         val_fraction=images.val_fraction,
         split_seed=images.split_seed,
+        input_scaling=images.input_scaling,
+        start=start.start.source if start else None,
     )
 
 
-def _preprocess(setup: Setup) -> Preprocess:
+def _preprocess(setup: Setup, start: Origin | None) -> Preprocess:
+    """The source's contract, or that of a network from scratch, with what the flags say."""
+    from pocketvision.train.source import scaled_to
+
+    made = start.start.preprocess if start else _from_scratch(setup.spec)
+    given: dict[str, Any] = {"resize": setup.resize, "crop_fraction": setup.crop_fraction}
+    if setup.input_scaling is not None:
+        mean, std = scaled_to(setup.input_scaling, made.channels)
+        given |= {"mean": mean, "std": std}
+    return replace(made, **{k: v for k, v in given.items() if v is not None})
+
+
+def _from_scratch(spec: NetSpec) -> Preprocess:
     from pocketvision.preprocess import GREY_MEAN, GREY_STD, Preprocess
 
-    spec = setup.spec
-    made = Preprocess(size=spec.resolution, resize=setup.resize, crop_fraction=setup.crop_fraction)
+    made = Preprocess(size=spec.resolution, crop_fraction=1.0)
     if spec.in_channels == 3:
         return made
     return replace(made, channels=spec.in_channels, mean=GREY_MEAN, std=GREY_STD)
@@ -144,11 +183,18 @@ def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
 
 
 def _run(
-    out: Output, dataset: Dataset, setup: Setup, config: TrainConfig, folder: Path, *, resume: bool
+    out: Output,
+    dataset: Dataset,
+    setup: Setup,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    start: Origin | None,
+    resume: bool,
 ) -> RunResult:
     from pocketvision.train.run import check_folder, train_run
 
-    preprocess = _preprocess(setup)
+    preprocess = _preprocess(setup, start)
     check_folder(folder, resume=resume)
     with _stop_on_signals(out) as stop, Progress(out) as progress:
         try:
@@ -158,10 +204,11 @@ def _run(
                 config,
                 preprocess,
                 folder,
-                on_event=_Listening(progress, setup, folder),
+                on_event=_Listening(progress, setup, folder, start),
                 should_stop=stop.is_set,
                 resume=resume,
                 cache=cache(),
+                start=start.start if start else None,
             )
         except Interrupted:
             progress.close()
@@ -178,11 +225,13 @@ class _Listening:
     progress: Progress
     setup: Setup
     folder: Path
+    start: Origin | None
 
     def __call__(self, event: Event) -> None:
         from pocketvision.train.events import Planned
 
         if isinstance(event, Planned):
+            origin.keep(self.folder, self.start)
             replace_file(self.folder / "setup.json", _dumps(self.setup))
         self.progress(event)
 
