@@ -154,7 +154,8 @@ def _machine(host: dict[str, Any]) -> str:
     cpu, packages = host["cpu"], host["packages"]
     names = ("torch", "onnxruntime", "openvino")
     versions = ", ".join(f"{n} {packages[n]}" for n in names)
-    return f"{cpu['model']}, {cpu['usable_cores']} cores ({versions})"
+    cores = cpu["usable_cores"]
+    return f"{cpu['model']}, {cores} {'core' if cores == 1 else 'cores'} ({versions})"
 
 
 def readme(old: str) -> str:

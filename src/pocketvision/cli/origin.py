@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pocketvision.train.config import TrainConfig, flag, from_weights
 if TYPE_CHECKING:
     from pocketvision.bundle import Bundle
     from pocketvision.data.dataset import Dataset
+    from pocketvision.preprocess import Preprocess
     from pocketvision.spec import NetSpec
     from pocketvision.train.start import Start
 
@@ -81,6 +82,21 @@ def _origin(
         bundle, dataset.classes, resolution=size, in_channels=in_channels, source=record
     )
     return Origin(start=start, bundle=bundle, assumed=assumed)
+
+
+def with_contract(origin: Origin | None, preprocess: Preprocess) -> Origin | None:
+    """The same with the contract that the flags made of the source's."""
+    if origin is None:
+        return None
+    return replace(origin, start=replace(origin.start, preprocess=preprocess))
+
+
+def check_not_given(place: str | None) -> None:
+    """Raise UsageError where --from stands beside --resume."""
+    if place is not None:
+        raise UsageError(
+            "--resume goes on with what the run started from, kept beside it; leave --from out"
+        )
 
 
 def config_for(config: TrainConfig, origin: Origin | None) -> TrainConfig:

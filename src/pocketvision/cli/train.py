@@ -112,6 +112,7 @@ def train(
 
     out = Output(json=json)
     if resume is not None:
+        origin.check_not_given(from_)
         folder, setup, config = resume, _saved_setup(resume, data), _saved_config(resume, config)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
         start = origin.kept(folder, setup.start, dataset, setup.spec)
@@ -121,6 +122,7 @@ def train(
         config = origin.config_for(config, start)
         setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
+    start = origin.with_contract(start, _preprocess(setup, start))
     _say_start(out, dataset, setup, folder)
     origin.say(out, start, config)
     result = _run(out, dataset, setup, config, folder, start=start, resume=resume is not None)

@@ -156,6 +156,6 @@ def _set_(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     assert norm.running_var is not None
     slope = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     norm.bias.copy_(norm.bias.double() + (mean - norm.running_mean.double()) * slope)
-    norm.weight.copy_(slope * torch.sqrt(variance.float().double() + norm.eps))
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)
+    norm.weight.copy_(slope * torch.sqrt(norm.running_var.double() + norm.eps))
