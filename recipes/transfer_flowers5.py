@@ -21,7 +21,7 @@ from transferred import ROOT, measured, places
 
 from pocketvision.files import replace_file
 
-FLAGS = "--time 12m --resolution 128 --crop-fraction 1"
+FLAGS = "--time 12m --resolution 160 --crop-fraction 1 --trunk-lr 1"
 LEAST = 0.80
 
 

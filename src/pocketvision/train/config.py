@@ -23,7 +23,7 @@ WARMUP_EPOCHS = 3.0
 # The same from weights, which are near a good place already: shorter, gentler, and the trunk slower
 # than the new last layer.
 FROM_WEIGHTS: dict[str, Any] = {
-    "freeze": "none", "epochs": 12, "lr": 1e-3, "warmup_epochs": 0.5, "trunk_lr": 1.0,
+    "freeze": "none", "epochs": 12, "lr": 1e-3, "warmup_epochs": 0.5, "trunk_lr": 0.1,
     "norms": "batch",
 }  # fmt: skip
 # Peak learning rate for a batch of 64, and how it grows with the batch: Adam's step has a size of
