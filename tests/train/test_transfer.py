@@ -199,9 +199,10 @@ def test_other_weights_cannot_resume_a_run(tmp_path):
         run(tmp_path / "run", source=other, freeze="trunk", resume=True)
 
 
-def test_time_covers_the_first_phase(tmp_path):
+@pytest.mark.parametrize("freeze", ["none", "gradual"])
+def test_time_covers_the_first_phase(tmp_path, freeze):
     with pytest.raises(Interrupted):
-        run(tmp_path / "run", time="20s", stop=lambda e: len(losses(e)) >= 2)
+        run(tmp_path / "run", time="20s", freeze=freeze, stop=lambda e: len(losses(e)) >= 2)
     plan = json.loads((tmp_path / "run" / "config.json").read_text())
     assert plan["steps"] > 2
 
@@ -223,7 +224,8 @@ def test_defaults_are_filled_in_only_where_nothing_was_said():
     config = from_weights(TrainConfig())
     assert (config.freeze, config.lr, config.epochs) == ("none", 1e-3, 12)
     assert from_weights(TrainConfig(time="5m")).epochs is None
-    assert from_weights(TrainConfig(lr=0.5, freeze="gradual")).lr == 0.5
+    gradual = from_weights(TrainConfig(lr=0.5, freeze="gradual"))
+    assert (gradual.lr, gradual.trunk_lr, gradual.stage_lr) == (0.5, 0.1, 0.7)
     with pytest.raises(UsageError, match=r"--freeze trunk .* has no epochs; leave --epochs out"):
         from_weights(TrainConfig(freeze="trunk", epochs=3))
     with pytest.raises(UsageError, match=r"--freeze must be none or trunk or gradual.*'gradual'"):

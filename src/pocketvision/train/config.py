@@ -31,6 +31,7 @@ FROM_WEIGHTS: dict[str, Any] = {
 LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1}
 LR_POWER = {"adamw": 0.5, "sgd": 1.0}
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+STAGE_LR = 0.7  # with --freeze gradual
 
 
 def opt(
@@ -176,6 +177,8 @@ def from_weights(config: TrainConfig) -> TrainConfig:
         lengths = (config.epochs, config.time, config.steps) if name == "epochs" else ()
         if getattr(config, name) is None and not any(lengths):
             given[name] = value
+    if config.freeze == "gradual" and config.stage_lr is None:
+        given["stage_lr"] = STAGE_LR
     return replace(config, **given)
 
 

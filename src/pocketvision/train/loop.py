@@ -110,7 +110,7 @@ class _Run:
         yield self.saved()
 
     def fitted(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
-        """The features, the last layer, and epoch 0 with its figures. Raises Interrupted."""
+        """The features, the last layer, and epoch 0. Raises Interrupted."""
         state, job, begin = self.state, self.job, perf_counter()
         self.val_features = yield from warm.extracted(state.network, job, "val", should_stop)
         if state.fitted:
@@ -122,23 +122,27 @@ class _Run:
         state.fitted = True
         if state.average:
             state.average.update(0.0)
-        metrics, _ = self.measured()
         state.seconds += perf_counter() - begin
+        yield self.epoch_zero(end.loss, images_per_s=pace)
+        if job.config.freeze != "trunk":
+            self.val_features = None
+
+    def epoch_zero(self, loss: float, *, images_per_s: float) -> EpochDone:
+        """The row of the fitted last layer; results.csv."""
+        state, plan, (metrics, _) = self.state, self.job.plan, self.measured()
         row = Row(
             epoch=0,
             step=0,
             seconds=state.seconds,
-            images_per_s=pace,
+            images_per_s=images_per_s,
             lr=0.0,
-            train_loss=end.loss,
+            train_loss=loss,
             val_loss=metrics.loss,
             val_accuracy=metrics.accuracy,
         )
         state.rows.append(row)
         tables.write_results(self.folder, state.rows)
-        yield EpochDone(row=row, epochs=job.plan.epochs)
-        if job.config.freeze != "trunk":
-            self.val_features = None
+        return EpochDone(row=row, epochs=plan.epochs)
 
     def steps(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Every step that is left, with what follows from it."""

@@ -7,11 +7,12 @@ from dataclasses import replace
 from time import perf_counter
 
 from pocketvision.errors import UsageError
-from pocketvision.train import schedule, step
+from pocketvision.train import head, schedule, step
 from pocketvision.train import state as states
 from pocketvision.train.job import Images, Job
 from pocketvision.train.judge import logits_of
 from pocketvision.train.schedule import Plan
+from pocketvision.train.thaw import THAW_SHARE
 
 RECENT_STEPS = 30
 WARMUP_STEPS = 3  # memory is claimed and kernels are chosen in the first ones
@@ -21,8 +22,6 @@ PROBE_IMAGES = 128
 # What comes after the last step: figures, files, plots, the report; and what a step costs more on
 # a machine that has become busier.
 RESERVE_S, RESERVE_SHARE = 5.0, 0.02
-# Fitting the last layer, for each image, feature and class: measured, 1280 features of 3423 images.
-FIT_S_PER_NUMBER = 3e-7
 
 
 class Pace:
@@ -70,7 +69,20 @@ def fitted(job: Job, *, time_s: float, since: float) -> Plan:
 
 
 def step_seconds(job: Job, *, hw: tuple[int, int], budget_s: float) -> float:
-    """Mean seconds of a step with images of size `hw`, on a copy of the network."""
+    """Mean seconds of a step with images of size `hw`, on a copy of the network.
+
+    A gradual run is quick at first: stages come in evenly over a share of the steps, which on the
+    mean go at half way between the first step's pace and that of the whole network.
+    """
+    first_s = _measured(job, hw, budget_s)
+    if job.config.freeze != "gradual":
+        return first_s
+    whole = replace(job, config=replace(job.config, freeze="none"))
+    return THAW_SHARE / 2 * first_s + (1 - THAW_SHARE / 2) * _measured(whole, hw, budget_s)
+
+
+def _measured(job: Job, hw: tuple[int, int], budget_s: float) -> float:
+    """Mean seconds of the first steps."""
     state = states.fresh(job)
     for _ in range(WARMUP_STEPS):
         step.taken(state, job, hw=hw)
@@ -93,8 +105,8 @@ def evaluation_seconds(job: Job) -> float:
 def head_seconds(job: Job, evaluation_s: float) -> float:
     """Seconds that it takes to run the trunk over every image and to fit the last layer."""
     n, n_val = len(job.train), len(job.val)
-    width = job.network.spec.head().features * len(job.labels.names)
-    return evaluation_s * (n + n_val) / n_val + FIT_S_PER_NUMBER * n * width
+    width, classes = job.network.spec.head().features, len(job.labels.names)
+    return evaluation_s * (n + n_val) / n_val + head.seconds(n, width, classes)
 
 
 def timed(job: Job, *, since: float) -> Job:
