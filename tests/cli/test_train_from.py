@@ -98,6 +98,17 @@ def test_flags_go_before_the_source(place, answer, tmp_path):
     assert p.crop_fraction == 0.875
 
 
+def test_bars_on_a_terminal(place, answer, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, _, err = answer(
+        "train", place / "photos", "--from", place / "source", "--freeze", "gradual",
+        "--steps", "2", "--output", tmp_path, *FAST,
+    )  # fmt: skip
+    assert code == 0
+    assert err.count("last layer") == 1
+    assert "from step 1: the last 1 of 5 stages train" in err
+
+
 def files(folder):
     """Files of other libraries that `import` reads: {name: (path, more flags)}."""
     net = network("mobilenet_v2", width=0.35, resolution=32, classes=7)

@@ -13,7 +13,7 @@ from pocketvision.data.cache import Cache
 from pocketvision.data.dataset import Dataset, Sample
 from pocketvision.errors import Interrupted, UsageError
 from pocketvision.train.config import TrainConfig, from_weights
-from pocketvision.train.events import EpochDone, Extracted, Planned
+from pocketvision.train.events import EpochDone, Extracted, Note, Planned
 from pocketvision.train.run import train_run
 from pocketvision.train.start import started
 from tests.train.sources import bundle, folded_bundle
@@ -133,6 +133,14 @@ def test_a_moving_trunk_gets_its_norms_back_and_moves(tmp_path, freeze):
                and not torch.equal(v, made.weights[k])]  # fmt: skip
     assert "stem.conv.weight" in changed
     assert "blocks.10.expand.conv.weight" in changed
+
+
+def test_each_stage_that_joins_is_said(tmp_path):
+    _, events = run(tmp_path / "run", **GRADUAL)
+    said = [e.text for e in events if isinstance(e, Note)]
+    assert said[0] == "from step 1: the last 1 of 5 stages train"
+    assert said[-1] == "from step 6: the last 5 of 5 stages train"
+    assert len(said) == 5
 
 
 def test_held_stages_stay_until_their_turn(tmp_path):

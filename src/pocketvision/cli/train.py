@@ -6,27 +6,27 @@ import json as jsonlib
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pocketvision import spec_json
 from pocketvision.cli import origin, report
 from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
 from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
+from pocketvision.cli.setup import Setup, dumps, saved_config, saved_setup
 from pocketvision.cli.show import headline
 from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
-from pocketvision.errors import DataError, Interrupted, UsageError
+from pocketvision.errors import Interrupted
 from pocketvision.files import replace_file
 from pocketvision.spec import NetSpec
-from pocketvision.train.config import TrainConfig, flag, from_dict
+from pocketvision.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from pocketvision.data.dataset import Dataset
@@ -34,25 +34,8 @@ if TYPE_CHECKING:
     from pocketvision.train.events import Event
     from pocketvision.train.run import RunResult
 
-FORMAT = 1
 MODEL_NAME = "mobilenet_v3_small"
 DIGITS_PX = 32  # the built-in digits are shown at this size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What a run is made of beside its TrainConfig; kept as setup.json for --resume. `start` says
-    where its weights are from; they lie beside it as a bundle.
-    """
-
-    data: str
-    spec: NetSpec
-    resize: str | None
-    crop_fraction: float | None
-    val_fraction: float
-    split_seed: int
-    input_scaling: str | None = None
-    start: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +96,7 @@ def train(
     out = Output(json=json)
     if resume is not None:
         origin.check_not_given(from_)
-        folder, setup, config = resume, _saved_setup(resume, data), _saved_config(resume, config)
+        folder, setup, config = resume, saved_setup(resume, data), saved_config(resume, config)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
         start = origin.kept(folder, setup.start, dataset, setup.spec)
     else:
@@ -234,7 +217,7 @@ class _Listening:
 
         if isinstance(event, Planned):
             origin.keep(self.folder, self.start)
-            replace_file(self.folder / "setup.json", _dumps(self.setup))
+            replace_file(self.folder / "setup.json", dumps(self.setup))
         self.progress(event)
 
 
@@ -283,53 +266,3 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
     summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())
     out.result({"run": result.folder, "bundle": result.bundle, "report": page, **summary})
     out.next("pocketvision", "export", result.bundle, "--data", setup.data)
-
-
-# --------------------------------------------------------------------------------------- resume
-
-
-def _dumps(setup: Setup) -> str:
-    row = {f.name: getattr(setup, f.name) for f in fields(setup)}
-    row["spec"] = jsonlib.loads(spec_json.dumps(setup.spec))
-    return jsonlib.dumps({"format": FORMAT, **row}, indent=1) + "\n"
-
-
-def _saved_setup(folder: Path, data: str) -> Setup:
-    row = _object(folder / "setup.json")
-    try:
-        row["spec"] = spec_json.loads(jsonlib.dumps(row["spec"]))
-        row.pop("format")
-        return replace(Setup(**row), data=data)
-    except (TypeError, KeyError) as e:
-        raise DataError(f"{folder / 'setup.json'} is damaged: {e}") from None
-
-
-def _saved_config(folder: Path, config: TrainConfig) -> TrainConfig:
-    """The run's own config; flags given now may change only what does not decide the losses."""
-    saved = from_dict(_object(folder / "config.json"))
-    for f in fields(TrainConfig):
-        given = getattr(config, f.name)
-        if given == f.default:
-            continue
-        if not f.metadata["context"] and given != getattr(saved, f.name):
-            raise UsageError(
-                f"{flag(f.name)} was {getattr(saved, f.name)!r} in {folder} and cannot change in a "
-                "resumed run; leave it out, or start a new run"
-            )
-        saved = replace(saved, **{f.name: given})
-    return saved
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        row = jsonlib.loads(path.read_bytes())
-    except OSError as e:
-        raise DataError(
-            f"cannot resume: {path} cannot be read ({(e.strerror or str(e)).lower()}); "
-            "give the folder of a run, such as runs/train/photos"
-        ) from None
-    except ValueError as e:
-        raise DataError(f"{path} is damaged: {e}") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{path} is damaged: it holds no object")
-    return row

@@ -147,7 +147,10 @@ class _Run:
     def steps(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Every step that is left, with what follows from it."""
         while self.state.step < self.job.plan.steps and not self.out_of_patience():
+            before = self.state.thawed
             yield self.stepped()
+            if self.job.config.freeze == "gradual" and self.state.thawed != before:
+                yield self.joined()
             if self.epoch_is_over():
                 yield self.epoch_done()
             if should_stop():
@@ -155,6 +158,11 @@ class _Run:
                 raise Interrupted(self.words("stopped"))
             if perf_counter() - self.saved_at >= 60 * self.job.config.checkpoint_minutes:
                 yield self.saved()
+
+    def joined(self) -> Note:
+        """How many stages of a gradual run train from the step that was just taken on."""
+        count, every = self.state.thawed - 1, len(self.state.network.stages)
+        return Note(text=f"from step {self.state.step}: the last {count} of {every} stages train")
 
     def stepped(self) -> StepDone:
         """Take one step. Raises PocketvisionError with what to try, where the loss is bad."""
