@@ -217,6 +217,7 @@ def transfer_page(old: str) -> str:
             "95% interval": f"{t['interval'][0]:.1%} to {t['interval'][1]:.1%}",
             "images": t["n"],
             "seconds": f"{t['seconds']:.0f}",
+            "load before": f"{t['load_before']:.1f}",
             "command": f"`{t['command']}`",
         }
         for name, t in result["transfer"].items()
