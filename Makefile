@@ -33,6 +33,8 @@ bench-runtimes: .venv/demo.stamp
 
 bench-weights: .venv/test.stamp
 	$(BIN)/python recipes/bench_weights.py
+	$(BIN)/python recipes/transfer_hymenoptera.py
+	$(BIN)/python recipes/transfer_flowers5.py
 
 bench-compiler: .venv/bench.stamp
 	$(BIN)/python recipes/bench_compiler.py

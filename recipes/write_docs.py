@@ -1,8 +1,8 @@
 """Write what the docs only repeat: command reference, model table, measured figures.
 
 command   make docs
-writes    docs/cli.md, docs/models.md, and the figures between the markers in docs/weights.md and
-          README.md
+writes    docs/cli.md, docs/models.md, and the figures between the markers in docs/weights.md,
+          docs/transfer.md and README.md
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from pocketvision.zoo.papers import paper
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- figures: begin (make docs) -->", "<!-- figures: end -->"
+TRANSFERS = {
+    "hymenoptera": "ants and bees (245 photos), last layer on a frozen trunk",
+    "flowers5": "5 kinds of flowers, fine-tuned",
+}
 SHARED = ("width", "resolution", "classes", "in_channels", "numerics", "dropout")
 
 
@@ -127,6 +131,17 @@ def _runtimes(r: dict[str, Any]) -> list[dict[str, object]]:
     return rows
 
 
+def _transfer(r: dict[str, Any]) -> list[dict[str, object]]:
+    """The README's lines on runs from imported weights."""
+    rows = []
+    for name, t in r["transfer"].items():
+        low, high = t["interval"]
+        text = f"{t['accuracy']:.2%} (95% interval {low:.1%} to {high:.1%}) in {t['seconds']:.0f} s"
+        what = f"{TRANSFERS[name]}, from MobileNetV2's TFLite file, all included"
+        rows.append({"what": what, "figure": text, "command": "`make bench-weights`"})
+    return rows
+
+
 def _row(what: str, figure: str, result: dict[str, Any]) -> dict[str, object]:
     return {"what": what, "figure": figure, "command": f"`{result['command']}`"}
 
@@ -135,6 +150,7 @@ SOURCES: dict[str, Callable[[dict[str, Any]], list[dict[str, object]]]] = {
     "demo": _demo,
     "digits": _digits,
     "flowers5": _flowers,
+    "imported_weights": _transfer,
     "preprocess": _preprocess,
     "runtimes": _runtimes,
 }
@@ -154,7 +170,8 @@ def _machine(host: dict[str, Any]) -> str:
     cpu, packages = host["cpu"], host["packages"]
     names = ("torch", "onnxruntime", "openvino")
     versions = ", ".join(f"{n} {packages[n]}" for n in names)
-    return f"{cpu['model']}, {cpu['usable_cores']} cores ({versions})"
+    cores = cpu["usable_cores"]
+    return f"{cpu['model']}, {cores} {'core' if cores == 1 else 'cores'} ({versions})"
 
 
 def readme(old: str) -> str:
@@ -190,12 +207,34 @@ def _imported(name: str, r: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def transfer_page(old: str) -> str:
+    """docs/transfer.md with the figures of runs from imported weights between its markers."""
+    result = _result("imported_weights")
+    rows = [
+        {
+            "data": name,
+            "accuracy": f"{t['accuracy']:.2%}",
+            "95% interval": f"{t['interval'][0]:.1%} to {t['interval'][1]:.1%}",
+            "images": t["n"],
+            "seconds": f"{t['seconds']:.0f}",
+            "load before": f"{t['load_before']:.1f}",
+            "command": f"`{t['command']}`",
+        }
+        for name, t in result["transfer"].items()
+    ]
+    before, rest = old.split(BEGIN)
+    table = f"{report.markdown(rows)}\n\nMeasured on: {_machine(result['host'])}; wall clock from "
+    table += "before Python starts until the report is written, with an empty cache."
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
 def pages() -> dict[Path, str]:
     """Every generated file and what it must hold."""
     return {
         ROOT / "docs" / "cli.md": cli_page(),
         ROOT / "docs" / "models.md": models_page(),
         ROOT / "docs" / "weights.md": weights_page((ROOT / "docs" / "weights.md").read_text()),
+        ROOT / "docs" / "transfer.md": transfer_page((ROOT / "docs" / "transfer.md").read_text()),
         ROOT / "README.md": readme((ROOT / "README.md").read_text()),
     }
 

@@ -194,11 +194,6 @@ def load(folder: str | Path) -> Bundle:
         raise BundleError(f"bundle {path} is damaged: {e}") from None
 
 
-def is_bundle(path: Path) -> bool:
-    """True for a folder that looks like a bundle (whatever its state)."""
-    return path.is_dir() and (path / "spec.json").exists()
-
-
 def _manifest(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from pocketvision.errors import SpecError
 from pocketvision.spec_blocks import Bottleneck as Bottleneck
@@ -52,20 +52,6 @@ from pocketvision.spec_layers import MixedConv as MixedConv
 from pocketvision.spec_layers import Pool as Pool
 from pocketvision.spec_layers import check, one_of, positive
 from pocketvision.spec_steps import Branching as Branching
-
-
-class Block(Protocol):
-    """What every block kind offers, whether a chain of layers, steps with branches or a cell."""
-
-    inputs: tuple[int, ...]
-
-    @property
-    def c_in(self) -> int: ...  # noqa: D102
-    @property
-    def c_out(self) -> int: ...  # noqa: D102
-    @property
-    def stride(self) -> int: ...  # noqa: D102
-
 
 AnyBlock = (
     Single

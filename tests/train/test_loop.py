@@ -31,7 +31,7 @@ def interrupted_after(job, folder, steps, **kwargs):
         for event in fit(job, folder, should_stop=lambda: len(seen) >= steps, **kwargs):
             seen.extend(losses([event]))
 
-    with pytest.raises(Interrupted, match="with --resume to go on"):
+    with pytest.raises(Interrupted, match="everything is saved in"):
         drive()
     return seen
 

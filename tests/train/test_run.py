@@ -93,7 +93,9 @@ def test_an_interrupted_run_ends_like_the_whole_one(tmp_path):
     whole, cut = [], []
     a = run(tmp_path / "whole", on_event=whole.append)
     stop = {"at": 7}
-    with pytest.raises(Interrupted, match=r"stopped at step 7 of 18.*--resume"):
+    with pytest.raises(
+        Interrupted, match=r"stopped at step 7 of 18; everything is saved in .*cut$"
+    ):
         run(
             tmp_path / "cut",
             on_event=cut.append,

@@ -61,7 +61,7 @@ def import_weights(
     from pocketvision.weights.importer import import_file
 
     out = Output(json=json)
-    path = _path(file)
+    path = weight_file(file)
     folder = output or Path("runs/import") / path.stem
     check_free(folder, overwrite=overwrite)
     wishes = _wishes(model, input_scaling, input_size, labels, bgr)
@@ -81,7 +81,7 @@ def import_weights(
         out.next("pocketvision", "show", saved)
 
 
-def _path(file: str) -> Path:
+def weight_file(file: str) -> Path:
     """The file, or the pulled file of a name in the table. Raises WeightsError, UnknownName."""
     path = Path(file)
     from pocketvision.weights.sources import SOURCES, source

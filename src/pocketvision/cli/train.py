@@ -8,24 +8,25 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pocketvision import spec_json
-from pocketvision.cli import report
+from pocketvision.cli import origin, report
 from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
+from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
+from pocketvision.cli.setup import Setup, dumps, saved_config, saved_setup
 from pocketvision.cli.show import headline
 from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
-from pocketvision.errors import DataError, Interrupted, UsageError
+from pocketvision.errors import Interrupted
 from pocketvision.files import replace_file
 from pocketvision.spec import NetSpec
-from pocketvision.train.config import TrainConfig, flag, from_dict
+from pocketvision.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from pocketvision.data.dataset import Dataset
@@ -33,20 +34,8 @@ if TYPE_CHECKING:
     from pocketvision.train.events import Event
     from pocketvision.train.run import RunResult
 
-FORMAT = 1
+MODEL_NAME = "mobilenet_v3_small"
 DIGITS_PX = 32  # the built-in digits are shown at this size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What a run is made of beside its TrainConfig; kept as setup.json for --resume."""
-
-    data: str
-    spec: NetSpec
-    resize: str
-    crop_fraction: float
-    val_fraction: float
-    split_seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +44,15 @@ class DataOptions:
 
     val_fraction: float = opt(0.2, "share held out for validation where the data have no split")
     split_seed: int = opt(0, "seed of that split; --seed does not change it")
-    resize: str = opt("crop", "crop, squash or letterbox: how an image comes to the input's shape")
-    crop_fraction: float = opt(1.0, "share of the image that crop keeps; 0.875 cuts the margins")
+    resize: str | None = opt(
+        None, "crop, squash or letterbox: how an image comes to the input's shape (crop)"
+    )
+    crop_fraction: float | None = opt(
+        None, "share of the image that crop keeps; 0.875 cuts the margins (1)"
+    )
+    input_scaling: str | None = opt(
+        None, "imagenet, -1..1, 0..1 or 0..255: how pixels become numbers (imagenet)"
+    )
 
 
 MODEL, DATA, CONFIG = ModelOptions(), DataOptions(), TrainConfig()
@@ -66,7 +62,8 @@ def train(
     data: str,
     /,
     *,
-    model: str = "mobilenet_v3_small",
+    model: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     options: Annotated[ModelOptions, Parameter(name="*")] = MODEL,
     images: Annotated[DataOptions, Parameter(name="*")] = DATA,
     config: Annotated[TrainConfig, Parameter(name="*")] = CONFIG,
@@ -76,14 +73,17 @@ def train(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Train a network on images; Ctrl-C saves, --resume goes on.
+    """Train a network on images, from scratch or --from weights; Ctrl-C saves, --resume goes on.
 
     Parameters
     ----------
     data: str
         A folder, a CSV file, or a built-in data set (digits).
     model: str
-        A name from `pocketvision list`.
+        A name from `pocketvision list` (mobilenet_v3_small, or what --from holds).
+    from_: str
+        Start from these weights: a bundle, a run, a weight file that `import` reads or a name of
+        `weights list` that was pulled. The last layer is made new, preprocessing is the source's.
     output: Path
         Folder of runs.
     name: str
@@ -95,37 +95,61 @@ def train(
 
     out = Output(json=json)
     if resume is not None:
-        folder, setup, config = resume, _saved_setup(resume, data), _saved_config(resume, config)
+        origin.check_not_given(from_)
+        folder, setup, config = resume, saved_setup(resume, data), saved_config(resume, config)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
+        start = origin.kept(folder, setup.start, dataset, setup.spec)
     else:
         dataset = read(data, seed=images.split_seed, val_fraction=images.val_fraction)
-        setup = _setup(data, dataset, model, options, images)
+        start = origin.chosen(from_, model, options, dataset)
+        config = origin.config_for(config, start)
+        setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
+    start = origin.with_contract(start, _preprocess(setup, start))
     _say_start(out, dataset, setup, folder)
-    result = _run(out, dataset, setup, config, folder, resume=resume is not None)
+    origin.say(out, start, config)
+    result = _run(out, dataset, setup, config, folder, start=start, resume=resume is not None)
     _say_end(out, dataset, setup, result)
 
 
 def _setup(
-    data: str, dataset: Dataset, model: str, options: ModelOptions, images: DataOptions
+    data: str,
+    dataset: Dataset,
+    model: str,
+    options: ModelOptions,
+    images: DataOptions,
+    start: Origin | None,
 ) -> Setup:
     if options.resolution is None and dataset.root is None:
         options = replace(options, resolution=str(DIGITS_PX))
     return Setup(
         data=data,
-        spec=spec_of(model, options, classes=len(dataset.classes)),
+        spec=start.start.spec if start else spec_of(model, options, classes=len(dataset.classes)),
         resize=images.resize,
         crop_fraction=images.crop_fraction,
         val_fraction=images.val_fraction,
         split_seed=images.split_seed,
+        input_scaling=images.input_scaling,
+        start=start.start.source if start else None,
     )
 
 
-def _preprocess(setup: Setup) -> Preprocess:
+def _preprocess(setup: Setup, start: Origin | None) -> Preprocess:
+    """The source's contract, or that of a network from scratch, with what the flags say."""
+    from pocketvision.train.source import scaled_to
+
+    made = start.start.preprocess if start else _from_scratch(setup.spec)
+    given: dict[str, Any] = {"resize": setup.resize, "crop_fraction": setup.crop_fraction}
+    if setup.input_scaling is not None:
+        mean, std = scaled_to(setup.input_scaling, made.channels)
+        given |= {"mean": mean, "std": std}
+    return replace(made, **{k: v for k, v in given.items() if v is not None})
+
+
+def _from_scratch(spec: NetSpec) -> Preprocess:
     from pocketvision.preprocess import GREY_MEAN, GREY_STD, Preprocess
 
-    spec = setup.spec
-    made = Preprocess(size=spec.resolution, resize=setup.resize, crop_fraction=setup.crop_fraction)
+    made = Preprocess(size=spec.resolution, crop_fraction=1.0)
     if spec.in_channels == 3:
         return made
     return replace(made, channels=spec.in_channels, mean=GREY_MEAN, std=GREY_STD)
@@ -144,11 +168,18 @@ def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
 
 
 def _run(
-    out: Output, dataset: Dataset, setup: Setup, config: TrainConfig, folder: Path, *, resume: bool
+    out: Output,
+    dataset: Dataset,
+    setup: Setup,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    start: Origin | None,
+    resume: bool,
 ) -> RunResult:
     from pocketvision.train.run import check_folder, train_run
 
-    preprocess = _preprocess(setup)
+    preprocess = _preprocess(setup, start)
     check_folder(folder, resume=resume)
     with _stop_on_signals(out) as stop, Progress(out) as progress:
         try:
@@ -158,10 +189,11 @@ def _run(
                 config,
                 preprocess,
                 folder,
-                on_event=_Listening(progress, setup, folder),
+                on_event=_Listening(progress, setup, folder, start),
                 should_stop=stop.is_set,
                 resume=resume,
                 cache=cache(),
+                start=start.start if start else None,
             )
         except Interrupted:
             progress.close()
@@ -178,12 +210,14 @@ class _Listening:
     progress: Progress
     setup: Setup
     folder: Path
+    start: Origin | None
 
     def __call__(self, event: Event) -> None:
         from pocketvision.train.events import Planned
 
         if isinstance(event, Planned):
-            replace_file(self.folder / "setup.json", _dumps(self.setup))
+            origin.keep(self.folder, self.start)
+            replace_file(self.folder / "setup.json", dumps(self.setup))
         self.progress(event)
 
 
@@ -232,53 +266,3 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
     summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())
     out.result({"run": result.folder, "bundle": result.bundle, "report": page, **summary})
     out.next("pocketvision", "export", result.bundle, "--data", setup.data)
-
-
-# --------------------------------------------------------------------------------------- resume
-
-
-def _dumps(setup: Setup) -> str:
-    row = {f.name: getattr(setup, f.name) for f in fields(setup)}
-    row["spec"] = jsonlib.loads(spec_json.dumps(setup.spec))
-    return jsonlib.dumps({"format": FORMAT, **row}, indent=1) + "\n"
-
-
-def _saved_setup(folder: Path, data: str) -> Setup:
-    row = _object(folder / "setup.json")
-    try:
-        row["spec"] = spec_json.loads(jsonlib.dumps(row["spec"]))
-        row.pop("format")
-        return replace(Setup(**row), data=data)
-    except (TypeError, KeyError) as e:
-        raise DataError(f"{folder / 'setup.json'} is damaged: {e}") from None
-
-
-def _saved_config(folder: Path, config: TrainConfig) -> TrainConfig:
-    """The run's own config; flags given now may change only what does not decide the losses."""
-    saved = from_dict(_object(folder / "config.json"))
-    for f in fields(TrainConfig):
-        given = getattr(config, f.name)
-        if given == f.default:
-            continue
-        if not f.metadata["context"] and given != getattr(saved, f.name):
-            raise UsageError(
-                f"{flag(f.name)} was {getattr(saved, f.name)!r} in {folder} and cannot change in a "
-                "resumed run; leave it out, or start a new run"
-            )
-        saved = replace(saved, **{f.name: given})
-    return saved
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        row = jsonlib.loads(path.read_bytes())
-    except OSError as e:
-        raise DataError(
-            f"cannot resume: {path} cannot be read ({(e.strerror or str(e)).lower()}); "
-            "give the folder of a run, such as runs/train/photos"
-        ) from None
-    except ValueError as e:
-        raise DataError(f"{path} is damaged: {e}") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{path} is damaged: it holds no object")
-    return row

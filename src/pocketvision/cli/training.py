@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pocketvision.cli.out import Output
 
 if TYPE_CHECKING:
-    from pocketvision.train.events import EpochDone, Event, Loaded, StepDone
+    from pocketvision.train.events import EpochDone, Event, Extracted, Loaded, StepDone
 
 
 class Progress:
@@ -22,6 +22,7 @@ class Progress:
         self.bar: Any = None
         self.task: Any = None
         self.reading = ""
+        self.reached = 0
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
@@ -44,7 +45,9 @@ class Progress:
 
         match event:
             case events.Loaded():
-                self._loaded(event)
+                self._counted(f"reading {event.split}", event)
+            case events.Extracted():
+                self._counted(f"trunk over {event.split}", event)
             case events.Planned():
                 self._planned(event.plan, event.step)
             case events.StepDone():
@@ -54,8 +57,7 @@ class Progress:
             case events.Note():
                 self._line(event.text)
 
-    def _loaded(self, event: Loaded) -> None:
-        label = f"reading {event.split}"
+    def _counted(self, label: str, event: Loaded | Extracted) -> None:
         if self.bar is not None:
             if self.reading != label:
                 self.task, self.reading = self.bar.add_task(label, total=event.total), label
@@ -65,13 +67,16 @@ class Progress:
 
     def _planned(self, plan: Any, step: int) -> None:
         where = f", going on at step {step}" if step else ""
-        self._line(f"{plan.steps} steps in {plan.epochs} epochs{where}")
-        if self.bar is not None:
-            self.task = self.bar.add_task("training", total=plan.steps, completed=step)
+        if plan.steps:
+            self._line(f"{plan.steps} steps in {plan.epochs} epochs{where}")
+        self.reached = step
 
     def _step(self, event: StepDone) -> None:
         if self.bar is None:
             return
+        if self.reading != "training":
+            self.task = self.bar.add_task("training", total=event.steps, completed=self.reached)
+            self.reading = "training"
         words = f"loss {event.loss:.3f}  {event.images_per_s:.0f} images/s"
         self.bar.update(self.task, completed=event.step, description=f"training  {words}")
 
@@ -82,8 +87,9 @@ class Progress:
             if row.val_accuracy is None
             else f"  val loss {row.val_loss:.3f}  val accuracy {row.val_accuracy:.2%}"
         )
+        which = f"epoch {row.epoch}/{event.epochs}" if row.epoch else "last layer"
         self._line(
-            f"epoch {row.epoch}/{event.epochs}  loss {row.train_loss:.3f}{judged}  "
+            f"{which}  loss {row.train_loss:.3f}{judged}  "
             f"{row.images_per_s:.0f} images/s  {row.seconds:.0f} s"
         )
 

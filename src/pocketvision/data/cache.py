@@ -197,7 +197,7 @@ def _from_disk(source: _Source, cache: Cache) -> Loaded:
             source.on_progress(len(source.samples), len(source.samples))
         return loaded
     try:
-        _make_room(cache, source.size_bytes)
+        make_room(cache.folder / "images", source.size_bytes, max_bytes=cache.max_bytes)
         with new_folder(place, overwrite=True) as folder:
             _write(folder, source)
     except OSError as e:
@@ -266,11 +266,10 @@ def _intact(images: np.ndarray, sums: np.ndarray) -> bool:
     return all(zlib.crc32(images[i]) == sums[i] for i in range(0, len(images), step))
 
 
-def _make_room(cache: Cache, size_bytes: int) -> None:
-    """Remove the least recently used entries until `size_bytes` more fit the bound, and leftovers
-    of runs that were killed. Raises OSError when the disk has no room.
+def make_room(place: Path, size_bytes: int, *, max_bytes: int) -> None:
+    """Remove the least recently used entries of `place` until `size_bytes` more fit the bound, and
+    leftovers of runs that were killed. Raises OSError when the disk has no room.
     """
-    place = cache.folder / "images"
     place.mkdir(parents=True, exist_ok=True)
     entries = sorted((p for p in place.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
     for entry in [p for p in entries if p.name.startswith(".tmp-")]:
@@ -278,7 +277,7 @@ def _make_room(cache: Cache, size_bytes: int) -> None:
         if entry.stat().st_mtime < time.time() - LEFTOVER_S:
             shutil.rmtree(entry, ignore_errors=True)
     sizes = [sum(f.stat().st_size for f in entry.iterdir()) for entry in entries]
-    while entries and sum(sizes) + size_bytes > cache.max_bytes:
+    while entries and sum(sizes) + size_bytes > max_bytes:
         shutil.rmtree(entries.pop(0), ignore_errors=True)
         sizes.pop(0)
     if shutil.disk_usage(place).free < size_bytes:

@@ -66,6 +66,7 @@ def data(run: Run) -> Markup:
         ("Data", run.words("dataset")),
         ("Layout", run.words("layout")),
         ("Model", run.words("model")),
+        ("Started from", _origin(run)),
         ("Best epoch", figure(run.number("best_epoch"))),
         ("Validation loss", figure(run.number("loss"))),
         *((f"Images in {split}", f"{n:,}") for split, n in counts(run).items()),
@@ -74,6 +75,16 @@ def data(run: Run) -> Markup:
     if not known:
         return missing("summary.json", "what it was trained on is not known here")
     return join([facts_list(known), _classes(class_names(run)), _skipped(run)])
+
+
+def _origin(run: Run) -> str | None:
+    """What the weights were taken from, None for a run from scratch. Raises DataError."""
+    row = (run.summary or {}).get("start")
+    if row is None:
+        return None
+    if not isinstance(row, Mapping) or not isinstance(row.get("name"), str):
+        raise tables.damaged(run.folder / "summary.json", "'start' does not name its source")
+    return f"{row['name']} ({row.get('kind', '')}), sha256 {str(row.get('sha256', ''))[:12]}"
 
 
 def counts(run: Run) -> dict[str, int]:

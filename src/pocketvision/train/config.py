@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from pocketvision.errors import UsageError, closest
@@ -19,11 +19,19 @@ from pocketvision.train.duration import seconds
 
 FORMAT = 1
 EPOCHS = 60  # when neither epochs, steps nor time are given
+WARMUP_EPOCHS = 3.0
+# The same from weights, which are near a good place already: shorter, gentler, and the trunk slower
+# than the new last layer.
+FROM_WEIGHTS: dict[str, Any] = {
+    "freeze": "none", "epochs": 12, "lr": 1e-3, "warmup_epochs": 0.5, "trunk_lr": 0.1,
+    "norms": "batch",
+}  # fmt: skip
 # Peak learning rate for a batch of 64, and how it grows with the batch: Adam's step has a size of
 # its own, so noise argues for the square root; SGD's step grows with the gradient.
 LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1}
 LR_POWER = {"adamw": 0.5, "sgd": 1.0}
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+STAGE_LR = 0.7  # with --freeze gradual
 
 
 def opt(
@@ -60,8 +68,8 @@ class TrainConfig:
     weight_decay: float | None = opt(
         None, "decay of weights, never of norms and biases", least=0, most=10)
     decay_depthwise: bool = opt(True, "decay depthwise kernels too")
-    warmup_epochs: float = opt(
-        3.0, "epochs over which the rate rises from 0, at most a fifth of the run", least=0)
+    warmup_epochs: float | None = opt(
+        None, "epochs over which the rate rises from 0, at most a fifth of the run (3)", least=0)
     schedule: Literal["cosine", "constant"] = opt(
         "cosine", "the rate after the warm-up", one_of=("cosine", "constant"))
     label_smoothing: float = opt(
@@ -78,6 +86,16 @@ class TrainConfig:
         least=0.25, most=1)
     start_scale: float | None = opt(
         None, "that share at the first step; it grows over two thirds of a run", least=0.25, most=1)
+    freeze: Literal["none", "trunk", "gradual"] | None = opt(
+        None, "with --from: none trains all of it; trunk fits the last layer alone, in seconds; "
+        "gradual lets stages go from the last to the first", one_of=("none", "trunk", "gradual"))
+    trunk_lr: float | None = opt(
+        None, "learning rate of all but the last layer as a share of its own", least=0, most=1)
+    stage_lr: float | None = opt(
+        None, "rate of each stage as a share of the next one's", least=0, most=1)
+    norms: Literal["batch", "kept"] | None = opt(
+        None, "batch-norm statistics while training: of the batch, or kept as they are",
+        one_of=("batch", "kept"))
     grad_clip: float | None = opt(None, "largest norm of a step's gradient", least=1e-6)
     bn_momentum: float | None = opt(
         None, "weight of a batch in batch-norm's averages (left out: by batch size)",
@@ -128,6 +146,16 @@ class TrainConfig:
         """The weight decay of the weights that are decayed."""
         return WEIGHT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
 
+    @property
+    def trunk_share(self) -> float:
+        """Learning rate of the last stage as a share of the last layer's."""
+        return 1.0 if self.trunk_lr is None else self.trunk_lr
+
+    @property
+    def stage_share(self) -> float:
+        """Learning rate of a stage as a share of that of the stage behind it."""
+        return 1.0 if self.stage_lr is None else self.stage_lr
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values, with the format."""
         return {"format": FORMAT, **dataclasses.asdict(self)}
@@ -135,6 +163,32 @@ class TrainConfig:
     def trace(self) -> dict[str, Any]:
         """The fields that decide the losses."""
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata["context"]}
+
+
+def from_weights(config: TrainConfig) -> TrainConfig:
+    """The config of a run that starts from weights: what was left open gets the values that suit
+    it. Raises UsageError for a length where only the last layer is fitted.
+    """
+    given: dict[str, Any] = {"freeze": config.freeze or FROM_WEIGHTS["freeze"]}
+    if given["freeze"] == "trunk":
+        _check_no_length(config)
+        return replace(config, **given)
+    for name, value in FROM_WEIGHTS.items():
+        lengths = (config.epochs, config.time, config.steps) if name == "epochs" else ()
+        if getattr(config, name) is None and not any(lengths):
+            given[name] = value
+    if config.freeze == "gradual" and config.stage_lr is None:
+        given["stage_lr"] = STAGE_LR
+    return replace(config, **given)
+
+
+def _check_no_length(config: TrainConfig) -> None:
+    for name in ("epochs", "steps"):
+        if getattr(config, name) is not None:
+            raise UsageError(
+                f"--freeze trunk fits the last layer until nothing moves, it has no {name}; leave "
+                f"{flag(name)} out, or let more of the network train: --freeze gradual"
+            )
 
 
 def from_dict(row: Mapping[str, Any]) -> TrainConfig:

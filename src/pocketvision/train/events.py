@@ -22,6 +22,15 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """The frozen trunk has run over so many images of a split (done at the total)."""
+
+    split: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """The run's length is fixed; `step` is where it starts (over 0 after a resume)."""
 
@@ -38,7 +47,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
-    """One optimizer step. `seconds_left` is a guess from the pace so far."""
+    """One optimizer step."""
 
     step: int
     steps: int
@@ -46,12 +55,13 @@ class StepDone:
     loss: float
     lr: float
     images_per_s: float
-    seconds_left: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of results.csv: one epoch; None where nothing was measured."""
+    """A line of results.csv: one epoch; None where nothing was measured. Epoch 0 is the last layer
+    fitted to what a frozen trunk gives.
+    """
 
     epoch: int
     step: int
@@ -90,4 +100,4 @@ class Finished:
     seconds: float
 
 
-Event = Loaded | Planned | Note | StepDone | EpochDone | Saved | Finished
+Event = Loaded | Extracted | Planned | Note | StepDone | EpochDone | Saved | Finished

@@ -12,12 +12,14 @@ import numpy as np
 from torch import Tensor
 
 from pocketvision import spec_json
+from pocketvision.data.cache import Cache
 from pocketvision.errors import UsageError
 from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
 from pocketvision.train.config import TrainConfig, digest, flag
 from pocketvision.train.schedule import Plan
+from pocketvision.train.start import Start
 
 # (uint8 (b, c, h, w), indices (b,), epoch, size) -> values 0..255 (b, c, *size), uint8 or float
 Augment = Callable[[Tensor, np.ndarray, int, tuple[int, int]], Tensor]
@@ -49,7 +51,8 @@ class Images:
 class Job:
     """What `fit` trains: a network in its first state, on images, by a config and its plan.
 
-    The network is never changed; the run works on a copy.
+    The network is never changed; the run works on a copy. `start` says what its first values were
+    taken from; `cache` keeps what a frozen trunk gives of each image.
     """
 
     network: Network
@@ -60,6 +63,8 @@ class Job:
     preprocess: Preprocess
     labels: Labels
     augment: Augment
+    start: Start | None = None
+    cache: Cache | None = None
 
     def trace(self) -> dict[str, Any]:
         """All that decides the losses, as JSON values: must match to resume. Reads every image."""
@@ -72,6 +77,7 @@ class Job:
             "classes": list(self.labels.names),
             "training images": self.train.digest(),
             "validation images": self.val.digest(),
+            **({} if self.start is None else {"weights to start from": self.start.digest()}),
         }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from pocketvision.errors import DataError, Interrupted, PocketvisionError
 from pocketvision.tasks import classify
-from pocketvision.train import checkpoint, schedule, step, tables
+from pocketvision.train import checkpoint, schedule, step, tables, warm
 from pocketvision.train import state as states
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.events import (
@@ -62,6 +62,7 @@ def fit(
         yield from (Note(text=text) for text in passed_over(saved))
         run.state = states.restored(job, saved)
     yield Planned(plan=job.plan, step=run.state.step)
+    yield from run.first_phase(should_stop)
     yield from run.steps(should_stop)
     yield run.saved()
     yield run.finished()
@@ -92,11 +93,64 @@ class _Run:
         self.pace = Pace()
         self.watch = step.Watch(len(job.labels.names))
         self.saved_at = perf_counter()
+        self.val_features: np.ndarray | None = None
+
+    def first_phase(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """Fit the last layer to what the frozen trunk gives, unless that was done or is not asked
+        for; where the trunk stays frozen its answers about validation images serve to the end.
+        """
+        frozen = self.job.config.freeze == "trunk"
+        if self.job.config.freeze is None or (self.state.fitted and not frozen):
+            return
+        try:
+            yield from self.fitted(should_stop)
+        except Interrupted:
+            yield self.saved()
+            raise Interrupted(self.words("stopped before the first step,")) from None
+        yield self.saved()
+
+    def fitted(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """The features, the last layer, and epoch 0. Raises Interrupted."""
+        state, job, begin = self.state, self.job, perf_counter()
+        self.val_features = yield from warm.extracted(state.network, job, "val", should_stop)
+        if state.fitted:
+            return
+        features = yield from warm.extracted(state.network, job, "train", should_stop)
+        pace = (len(job.val) + len(job.train)) / (perf_counter() - begin)
+        end = warm.fit_last_(state.network, features, job, should_stop)
+        state.network.train()
+        state.fitted = True
+        if state.average:
+            state.average.update(0.0)
+        state.seconds += perf_counter() - begin
+        yield self.epoch_zero(end.loss, images_per_s=pace)
+        if job.config.freeze != "trunk":
+            self.val_features = None
+
+    def epoch_zero(self, loss: float, *, images_per_s: float) -> EpochDone:
+        """The row of the fitted last layer; results.csv."""
+        state, plan, (metrics, _) = self.state, self.job.plan, self.measured()
+        row = Row(
+            epoch=0,
+            step=0,
+            seconds=state.seconds,
+            images_per_s=images_per_s,
+            lr=0.0,
+            train_loss=loss,
+            val_loss=metrics.loss,
+            val_accuracy=metrics.accuracy,
+        )
+        state.rows.append(row)
+        tables.write_results(self.folder, state.rows)
+        return EpochDone(row=row, epochs=plan.epochs)
 
     def steps(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Every step that is left, with what follows from it."""
         while self.state.step < self.job.plan.steps and not self.out_of_patience():
+            before = self.state.thawed
             yield self.stepped()
+            if self.job.config.freeze == "gradual" and self.state.thawed != before:
+                yield self.joined()
             if self.epoch_is_over():
                 yield self.epoch_done()
             if should_stop():
@@ -104,6 +158,11 @@ class _Run:
                 raise Interrupted(self.words("stopped"))
             if perf_counter() - self.saved_at >= 60 * self.job.config.checkpoint_minutes:
                 yield self.saved()
+
+    def joined(self) -> Note:
+        """How many stages of a gradual run train from the step that was just taken on."""
+        count, every = self.state.thawed - 1, len(self.state.network.stages)
+        return Note(text=f"from step {self.state.step}: the last {count} of {every} stages train")
 
     def stepped(self) -> StepDone:
         """Take one step. Raises PocketvisionError with what to try, where the loss is bad."""
@@ -125,7 +184,6 @@ class _Run:
             loss=loss,
             lr=schedule.lr(at, plan),
             images_per_s=self.pace.images_per_s,
-            seconds_left=self.pace.step_s * (plan.steps - state.step),
         )
 
     def advice(self, problem: str, at: int) -> str:
@@ -187,8 +245,11 @@ class _Run:
 
     def measured(self) -> tuple[classify.Metrics, np.ndarray]:
         """Figures and logits (n, k) on the validation images."""
-        job = self.job
-        logits = logits_of(self.state.judged, job.val.pixels, job.preprocess)
+        job, network = self.job, self.state.judged
+        if self.val_features is None:
+            logits = logits_of(network, job.val.pixels, job.preprocess)
+        else:
+            logits = warm.logits_of_features(network, self.val_features)
         return classify.measure(logits, job.val.truth, labels=job.labels), logits
 
     def saved(self) -> Saved:
@@ -200,10 +261,10 @@ class _Run:
         return Saved(path=path, step=self.state.step)
 
     def words(self, what: str) -> str:
-        """Where the run stands, and how to go on."""
+        """Where the run stands."""
         return (
             f"{what} at step {self.state.step} of {self.job.plan.steps}; everything is saved in "
-            f"{self.folder}: repeat the call with --resume to go on"
+            f"{self.folder}"
         )
 
     def finished(self) -> Finished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,24 +27,30 @@ def decayed(network: nn.Module, *, depthwise: bool = True) -> set[str]:
     return names
 
 
-def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
-    """The optimizer of `config` over two groups: decayed parameters, and the others."""
+def optimizer(
+    network: nn.Module, config: TrainConfig, *, share: Callable[[str], float] = lambda name: 1.0
+) -> Optimizer:
+    """The optimizer of `config` over groups of parameters with one decay and one share of the
+    learning rate each; `share` gives it by a parameter's name.
+    """
     names = decayed(network, depthwise=config.decay_depthwise)
-    rows = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for n, p in rows if n in names], "weight_decay": config.decay},
-        {"params": [p for n, p in rows if n not in names], "weight_decay": 0.0},
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, p in network.named_parameters():
+        kind = (share(name), config.decay if name in names else 0.0)
+        groups.setdefault(kind, []).append(p)
+    rows = [
+        {"params": ps, "share": part, "weight_decay": decay, "lr": config.peak_lr * part}
+        for (part, decay), ps in groups.items()
     ]
-    groups = [g for g in groups if g["params"]]
     if config.optimizer == "sgd":
-        return SGD(groups, lr=config.peak_lr, momentum=0.9, nesterov=True, fused=True)
-    return AdamW(groups, lr=config.peak_lr, fused=True)
+        return SGD(rows, lr=config.peak_lr, momentum=0.9, nesterov=True, fused=True)
+    return AdamW(rows, lr=config.peak_lr, fused=True)
 
 
 def set_lr(opt: Optimizer, lr: float) -> None:
-    """Use `lr` from the next step on."""
+    """Use `lr` from the next step on, each group its share of it."""
     for group in opt.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["share"]
 
 
 def state_of(opt: Optimizer, network: nn.Module) -> dict[str, Tensor]:

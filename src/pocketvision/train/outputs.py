@@ -74,6 +74,7 @@ def summary_of(
         "steps": job.plan.steps,
         "seconds": end.seconds,
         "seed": job.config.seed,
+        **({} if job.start is None else {"start": dict(job.start.source)}),
     }
 
 
@@ -91,6 +92,7 @@ def _manifest(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
         "config": job.config.to_dict(),
         "trace": job.trace(),
         "measured": {key: summary[key] for key in measured},
+        **({} if job.start is None else {"start": dict(job.start.source)}),
         "host": host(),
     }
 

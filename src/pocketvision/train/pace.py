@@ -7,11 +7,12 @@ from dataclasses import replace
 from time import perf_counter
 
 from pocketvision.errors import UsageError
-from pocketvision.train import schedule, step
+from pocketvision.train import head, schedule, step
 from pocketvision.train import state as states
 from pocketvision.train.job import Images, Job
 from pocketvision.train.judge import logits_of
 from pocketvision.train.schedule import Plan
+from pocketvision.train.thaw import THAW_SHARE
 
 RECENT_STEPS = 30
 WARMUP_STEPS = 3  # memory is claimed and kernels are chosen in the first ones
@@ -34,11 +35,6 @@ class Pace:
         self.recent.append((images, seconds))
 
     @property
-    def step_s(self) -> float:
-        """Seconds a step."""
-        return sum(s for _, s in self.recent) / max(len(self.recent), 1)
-
-    @property
     def images_per_s(self) -> float:
         """Images a second."""
         return sum(n for n, _ in self.recent) / max(sum(s for _, s in self.recent), 1e-9)
@@ -55,8 +51,9 @@ def fitted(job: Job, *, time_s: float, since: float) -> Plan:
     last_s = first_s if alike else step_seconds(job, hw=plan.last_hw, budget_s=probe_s)
     spent_s = perf_counter() - since
     evaluation_s = evaluation_seconds(job)
+    head_s = 0.0 if job.config.freeze is None else head_seconds(job, evaluation_s)
     steps = schedule.steps_within(
-        time_s * (1 - RESERVE_SHARE) - RESERVE_S - spent_s - evaluation_s,
+        time_s * (1 - RESERVE_SHARE) - RESERVE_S - spent_s - evaluation_s - head_s,
         plan,
         first_s=first_s,
         last_s=last_s,
@@ -72,7 +69,20 @@ def fitted(job: Job, *, time_s: float, since: float) -> Plan:
 
 
 def step_seconds(job: Job, *, hw: tuple[int, int], budget_s: float) -> float:
-    """Mean seconds of a step with images of size `hw`, on a copy of the network."""
+    """Mean seconds of a step with images of size `hw`, on a copy of the network.
+
+    A gradual run is quick at first: stages come in evenly over a share of the steps, which on the
+    mean go at half way between the first step's pace and that of the whole network.
+    """
+    first_s = _measured(job, hw, budget_s)
+    if job.config.freeze != "gradual":
+        return first_s
+    whole = replace(job, config=replace(job.config, freeze="none"))
+    return THAW_SHARE / 2 * first_s + (1 - THAW_SHARE / 2) * _measured(whole, hw, budget_s)
+
+
+def _measured(job: Job, hw: tuple[int, int], budget_s: float) -> float:
+    """Mean seconds of the first steps."""
     state = states.fresh(job)
     for _ in range(WARMUP_STEPS):
         step.taken(state, job, hw=hw)
@@ -92,8 +102,16 @@ def evaluation_seconds(job: Job) -> float:
     return (perf_counter() - begin) * len(job.val) / len(part)
 
 
+def head_seconds(job: Job, evaluation_s: float) -> float:
+    """Seconds that it takes to run the trunk over every image and to fit the last layer."""
+    n, n_val = len(job.train), len(job.val)
+    width, classes = job.network.spec.head().features, len(job.labels.names)
+    return evaluation_s * (n + n_val) / n_val + head.seconds(n, width, classes)
+
+
 def timed(job: Job, *, since: float) -> Job:
     """The job with its plan fixed by --time, where that is given and no number of steps is."""
-    if job.config.time_s is None or job.config.steps is not None:
+    fixed = job.config.steps is not None or job.config.freeze == "trunk"
+    if job.config.time_s is None or fixed:
         return job
     return replace(job, plan=fitted(job, time_s=job.config.time_s, since=since))

@@ -7,7 +7,7 @@ checkpoint/    where --resume goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from pocketvision.data.cache import Cache, load_uint8
 from pocketvision.data.dataset import Dataset
 from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
 from pocketvision.labels import Labels
-from pocketvision.model import build
+from pocketvision.model import Network, build
 from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
@@ -31,9 +31,13 @@ from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Event, Finished, Loaded, Note
 from pocketvision.train.job import Images, Job
 from pocketvision.train.memory import keep_freed_memory
+from pocketvision.train.norms import bare_layers, measure_, with_norms
 from pocketvision.train.outputs import Data, kept, write_json
+from pocketvision.train.start import Start
+from pocketvision.train.step import indices_of, inputs
 
 Listener = Callable[[Event], None]
+MEASURED_BATCHES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +64,12 @@ def train_run(
     should_stop: Callable[[], bool] = loop.never,
     resume: bool = False,
     cache: Cache | None = None,
+    start: Start | None = None,
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
 
-    Prepared images are kept in `cache` for the next run, or in memory only.
+    Prepared images are kept in `cache` for the next run, or in memory only. With `start` the first
+    values are its own, not drawn, and `spec` and `preprocess` must be its too.
 
     Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
     where network, classes and contract do not fit, OutputExists where the folder holds a run,
@@ -71,12 +77,13 @@ def train_run(
     """
     since = perf_counter()
     check_fit(dataset, spec, preprocess)
+    check_start(config, spec, start)
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
     with _threads(config.threads):
         listen = _Listening(on_event, should_stop)
         data = _loaded(dataset, config, preprocess, listen=listen, cache=cache)
-        job = _job(data, spec, config, preprocess)
+        job = replace(_job(data, spec, config, preprocess, start), cache=cache)
         job = _with_length(job, run_folder, since=since, resume=resume)
         write_json(run_folder / "config.json", job.config.to_dict())
         write_json(run_folder / "env.json", host())
@@ -115,6 +122,16 @@ def check_fit(dataset: Dataset, spec: NetSpec, preprocess: Preprocess) -> None:
     for split in ("train", "val"):
         if not dataset.splits.get(split):
             raise LabelError(f"{dataset.name} has no image in its {split} split")
+
+
+def check_start(config: TrainConfig, spec: NetSpec, start: Start | None) -> None:
+    """Raise UsageError where the config asks for what only a run from weights can do."""
+    if start is None and config.freeze is not None:
+        raise UsageError(
+            f"--freeze {config.freeze} needs weights to start from: add --from BUNDLE-OR-FILE"
+        )
+    if start is not None and start.spec != spec:
+        raise UsageError(f"the weights to start from are of another network than {spec.name}")
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -159,8 +176,11 @@ def _loaded(
     listen: _Listening,
     cache: Cache | None,
 ) -> Data:
-    """Both splits. Training images keep their margins: random crops cut them instead."""
-    whole = replace(preprocess, crop_fraction=1.0)
+    """Both splits. Training images keep their margins, for random crops cut them instead; where a
+    frozen trunk sees each just once they are cut like those for validation.
+    """
+    frozen = config.freeze == "trunk"
+    whole = preprocess if frozen else replace(preprocess, crop_fraction=1.0)
     found, skipped = {}, []
     for split, contract in (("train", whole), ("val", preprocess)):
         images, kept, bad = load_uint8(
@@ -185,10 +205,15 @@ def _loaded(
     )
 
 
-def _job(data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess) -> Job:
+def _job(
+    data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess, start: Start | None
+) -> Job:
+    """What is to be trained. A trunk that will move gets back the norms that were folded away."""
     plan = schedule.planned(config, n=len(data.train), n_val=len(data.val), size_hw=spec.resolution)
-    return Job(
-        network=build(_dropped(spec, config), seed=config.seed, drop_path=config.drop_path),
+    if start is not None:
+        start = replace(start, spec=_dropped(spec, config))
+    job = Job(
+        network=_first_values(spec, config, start),
         train=data.train,
         val=data.val,
         config=config,
@@ -196,7 +221,32 @@ def _job(data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess)
         preprocess=preprocess,
         labels=Labels(names=data.dataset.classes),
         augment=augmenting.bound(augmenting.preset(config.augment, data.dataset), config.seed),
+        start=start,
     )
+    folded = bare_layers(job.network.spec) if start and config.freeze != "trunk" else ()
+    return with_measured_norms(job, folded) if folded else job
+
+
+def _first_values(spec: NetSpec, config: TrainConfig, start: Start | None) -> Network:
+    if start is not None:
+        return start.network(seed=config.seed, drop_path=config.drop_path)
+    return build(_dropped(spec, config), seed=config.seed, drop_path=config.drop_path)
+
+
+def with_measured_norms(job: Job, names: Sequence[str]) -> Job:
+    """The job with batch-norm put back behind the layers `names`, of the same function, measured
+    on the first training batches as the first steps will see them.
+    """
+    start = job.start
+    assert start is not None
+    spec, weights = with_norms(start.spec, start.weights, names)
+    start = replace(start, spec=spec, weights=weights)
+    network = start.network(seed=job.config.seed, drop_path=job.config.drop_path)
+    job = replace(job, network=network, start=start)
+    steps = range(min(MEASURED_BATCHES, job.plan.per_epoch))
+    batches = (inputs(indices_of(step, job), job, epoch=0, hw=job.plan.first_hw) for step in steps)
+    measure_(network, names, batches)
+    return job
 
 
 def _dropped(spec: NetSpec, config: TrainConfig) -> NetSpec:
@@ -217,7 +267,7 @@ def _with_length(job: Job, folder: Path, *, since: float, resume: bool) -> Job:
         job = replace(job, plan=schedule.lengthened(job.plan, job.config, saved.steps))
     else:
         job = pace.timed(job, since=since)
-    return replace(job, config=replace(job.config, steps=job.plan.steps))
+    return replace(job, config=replace(job.config, steps=job.plan.steps or None))
 
 
 # ----------------------------------------------------------------------------------- during, after

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pocketvision.errors import DataError
-from pocketvision.train.config import EPOCHS, TrainConfig
+from pocketvision.train.config import EPOCHS, WARMUP_EPOCHS, TrainConfig
 
 SIZE_MULTIPLE_PX = 16  # sizes in between shrink unevenly through five strides of 2
 GROWTH = 2 / 3  # share of the run over which images grow to their last size
@@ -55,11 +55,14 @@ def from_dict(row: dict[str, Any]) -> Plan:
 def planned(config: TrainConfig, *, n: int, n_val: int, size_hw: tuple[int, int]) -> Plan:
     """The plan for n training images of a network that takes (h, w) images.
 
-    Length: the config's steps or epochs, the fewer where both are given.
+    Length: the config's steps or epochs, the fewer where both are given; none at all where only the
+    last layer is fitted.
     """
     per_epoch = batches_in(n, config.batch_size)
     lengths = [config.steps, config.epochs and config.epochs * per_epoch]
     total = min([length for length in lengths if length] or [EPOCHS * per_epoch])
+    if config.freeze == "trunk":
+        total = 0
     scale = config.train_scale
     start = scale if config.start_scale is None else config.start_scale
     return Plan(
@@ -80,7 +83,8 @@ def lengthened(plan: Plan, config: TrainConfig, steps: int) -> Plan:
 
 
 def _warmup(config: TrainConfig, per_epoch: int, steps: int) -> int:
-    return round(min(config.warmup_epochs * per_epoch, WARMUP_MOST * steps))
+    epochs = WARMUP_EPOCHS if config.warmup_epochs is None else config.warmup_epochs
+    return round(min(epochs * per_epoch, WARMUP_MOST * steps))
 
 
 # ---------------------------------------------------------------------------------------- batches

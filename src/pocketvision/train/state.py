@@ -20,6 +20,7 @@ from pocketvision.train.config import TrainConfig
 from pocketvision.train.ema import Average
 from pocketvision.train.events import Row
 from pocketvision.train.job import Job
+from pocketvision.train.thaw import lr_scale
 
 # Batch-norm's averages should remember about as many images whatever the batch: those of ten
 # batches of 32, the least that the usual momentum of 0.1 was found good for.
@@ -31,6 +32,8 @@ class State:
     """Network, optimizer, averaged weights, and how far they are.
 
     `loss_sum` adds up the losses of the images of the epoch in progress, `seen` counts them.
+    `fitted`: the last layer has been fitted to what a frozen trunk gives. `thawed`: how many depths
+    move; not kept, for it follows from the step.
     """
 
     network: Network
@@ -45,6 +48,8 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_accuracy: float = -1.0
     best_epoch: int = 0
+    fitted: bool = False
+    thawed: int = -1
 
     @property
     def judged(self) -> Network:
@@ -61,7 +66,8 @@ def fresh(job: Job) -> State:
     network = copy.deepcopy(job.network).to(memory_format=order).train()  # type: ignore[call-overload]
     set_momentum_(network, config)
     average = Average(network) if config.ema else None
-    return State(network=network, optimizer=optim.optimizer(network, config), average=average)
+    opt = optim.optimizer(network, config, share=lambda n: lr_scale(n, network.spec, config))
+    return State(network=network, optimizer=opt, average=average)
 
 
 def set_momentum_(network: nn.Module, config: TrainConfig) -> None:
@@ -94,6 +100,7 @@ def save(state: State, folder: Path, fixed: Mapping[str, Any]) -> Path:
         "epoch_seconds": state.epoch_seconds,
         "best_accuracy": state.best_accuracy,
         "best_epoch": state.best_epoch,
+        "fitted": state.fitted,
         "rows": [asdict(row) for row in state.rows],
         **fixed,
     }
@@ -121,6 +128,7 @@ def _fill(state: State, saved: Checkpoint) -> None:
     for name in ("step", "seconds", "loss_sum", "seen", "epoch_seconds", "best_accuracy"):
         setattr(state, name, facts[name])
     state.best_epoch = facts["best_epoch"]
+    state.fitted = facts.get("fitted", False)  # checkpoints before --from have no such fact
     state.rows = [Row(**row) for row in facts["rows"]]
 
 

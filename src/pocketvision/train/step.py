@@ -22,6 +22,7 @@ from pocketvision.train.job import Job
 from pocketvision.train.losses import cross_entropy
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
+from pocketvision.train.thaw import thaw_, thawed
 
 # The mean loss of so many steps, over so many times that of guessing, counts as exploded.
 EXPLODED_STEPS = 20
@@ -37,6 +38,7 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple
     x = inputs(indices, job, epoch=step // plan.per_epoch, hw=hw or schedule.size(step, plan))
     truth = torch.from_numpy(job.train.truth[indices])
     set_lr(state.optimizer, schedule.lr(step, plan))
+    _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(step_seed(job.config.seed, step))
@@ -47,6 +49,17 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple
     state.loss_sum += value * len(indices)
     state.seen += len(indices)
     return value, len(indices)
+
+
+def _thaw(state: State, job: Job) -> None:
+    """Let the parts move that do so at this step; without --freeze all of them do, always."""
+    config, spec = job.config, state.network.spec
+    if config.freeze is None and config.norms is None:
+        return
+    count = thawed(state.step, job.plan.steps, config, spec)
+    if count != state.thawed:
+        thaw_(state.network, count, config)
+        state.thawed = count
 
 
 def indices_of(step: int, job: Job) -> np.ndarray:

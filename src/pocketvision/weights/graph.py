@@ -93,10 +93,6 @@ class Graph:
         """The operators that read a tensor, in order."""
         return [n for n in self.nodes if tensor in n.inputs]
 
-    def producer(self, tensor: str) -> Node | None:
-        """The operator that gives a tensor."""
-        return next((n for n in self.nodes if n.output == tensor), None)
-
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 

@@ -1,10 +1,11 @@
-"""Keras applications' names and layouts: MobileNet, MobileNetV2, MobileNetV3, by name or by number.
+"""Names and layouts of Keras applications: MobileNet, V2, V3, by name or number; Xception by name.
 
-    names       <layer>/kernel, depthwise_kernel, bias, gamma, beta, moving_mean, moving_variance
+    names       <layer>/kernel, depthwise_kernel, pointwise_kernel, bias, gamma, beta, moving_mean,
+                moving_variance
     numbers     layers/<class>_<n>/vars/<i>         (`.weights.h5` of Keras 3)
 
 Kernels lie HWIO, depthwise ones HWC1, matrices IO. Source: Keras applications `mobilenet.py`,
-`mobilenet_v2.py`, `mobilenet_v3.py`; `saving_lib.py` for the numbers.
+`mobilenet_v2.py`, `mobilenet_v3.py`, `xception.py`; `saving_lib.py` for the numbers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pocketvision.weights.match import fit, modules, natural
 LEAVES = {
     "kernel": "weight",
     "depthwise_kernel": "weight",
+    "pointwise_kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
     "beta": "bias",
@@ -33,6 +35,7 @@ PARTS = ("expand", "depthwise", "squeeze_excite_conv", "squeeze_excite_conv_1", 
 # Layers outside the blocks: before them, after them, the head.
 FIRST, LAST, HEAD = ("conv1", "conv"), ("conv_1",), ("conv_2", "conv_preds", "logits",
                                                     "predictions", "dense")  # fmt: skip
+SHORTCUTS = (2, 3, 4, 13)  # blocks of Xception that have one
 NUMBERED = re.compile(r"(?:^|/)([a-z0-9_]*?)(?:_(\d+))?/vars/(\d+)$")
 VARS = {"conv2d": ("weight", "bias"), "depthwise_conv2d": ("weight", "bias"),
         "dense": ("weight", "bias"),
@@ -44,7 +47,8 @@ def to_ours(spec: NetSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if is_numbered(tensors):
         return _by_number(spec, tensors)
     renamed = named(tensors)
-    return fit(spec, renamed, sorted(modules(renamed), key=_key))
+    key = _xception_key if spec.name == "xception" else _key
+    return fit(spec, renamed, sorted(modules(renamed), key=key))
 
 
 def named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -52,12 +56,18 @@ def named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for path, value in tensors.items():
         layer, leaf = _split(path)
-        name = f"{layer}.{LEAVES[leaf]}"
+        name = f"{layer}{_half(layer, leaf)}.{LEAVES[leaf]}"
         if name in found:
             raise WeightsError(f"tensor {path!r} comes twice")
         deep = leaf == "depthwise_kernel" or "depthwise" in layer or "conv_dw" in layer
         found[name] = _turned(value, deep=deep) if leaf.endswith("kernel") else value
     return found
+
+
+def _half(layer: str, leaf: str) -> str:
+    """What tells the two kernels of Keras' separable convolution, one layer, apart."""
+    halves = {"depthwise_kernel": "_dw", "pointwise_kernel": "_pw"}
+    return halves.get(leaf, "") if "sepconv" in layer else ""
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -102,6 +112,18 @@ def _key(prefix: str) -> tuple[object, ...]:
         return 2, 0, 0, norm, ""
     place = HEAD.index(layer) if layer in HEAD else 98
     return 3, place, 0, norm, str(natural(layer)) if place == 98 else ""
+
+
+def _xception_key(prefix: str) -> tuple[object, ...]:
+    """The same for Xception, whose shortcuts are nameless: the i-th belongs to block 2, 3, 4, 13
+    and runs after the block's own convolutions.
+    """
+    norm = prefix.endswith("_bn") or prefix.startswith("batch_normalization")
+    if found := re.fullmatch(r"(?:conv2d|batch_normalization)(?:_(\d+))?", prefix):
+        return SHORTCUTS[int(found[1] or 0)], 100, 0, norm
+    if found := re.fullmatch(r"block(\d+)_(?:sep)?conv(\d+)(?:_(dw|pw))?(?:_bn)?", prefix):
+        return int(found[1]), int(found[2]), found[3] != "dw", norm
+    return 99, natural(prefix), 0, norm
 
 
 # --------------------------------------------------------------------------------------- by number

@@ -49,7 +49,10 @@ ENDS = re.compile(
     r"^(model_weights/)?(classifier|head|fc|output|logits|last_linear|conv_preds|predictions|linear|"
     r"dense|heads\.label|top)\b"
 )
-KERNELS = ("weight", "kernel", "kernel:0", "depthwise_kernel", "depthwise_kernel:0")
+KERNELS = (
+    *("weight", "kernel", "kernel:0"),
+    *("depthwise_kernel", "depthwise_kernel:0", "pointwise_kernel", "pointwise_kernel:0"),
+)
 COUNTED = (*KERNELS, "bias", "bias:0", "gamma", "gamma:0", "beta", "beta:0")
 
 

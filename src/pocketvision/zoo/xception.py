@@ -18,7 +18,6 @@ from pocketvision.zoo.rounding import make_divisible
 ACT = "relu"
 STEM = (32, 64)
 ENTRY = (128, 256, 728)
-MIDDLE = 728
 MIDDLE_REPEATS = 8
 EXIT, LAST = 1024, (1536, 2048)
 LAST_41 = (1536, 1536, 2048)

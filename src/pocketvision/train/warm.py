@@ -1,0 +1,78 @@
+"""The first phase of a run that starts from weights: the trunk runs once over every image, frozen,
+and the last layer is fitted to what it gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+import torch
+
+from pocketvision.errors import Interrupted
+from pocketvision.model import MapHead, Network
+from pocketvision.train.events import Event, Extracted
+from pocketvision.train.features import features_of
+from pocketvision.train.head import Fitted, Layer, fitted
+from pocketvision.train.job import Images, Job
+from pocketvision.train.start import last_layer
+
+Stop = Callable[[], bool]
+
+
+def extracted(
+    network: Network, job: Job, split: str, should_stop: Stop
+) -> Generator[Event, None, np.ndarray]:
+    """Returns the features (n, d) of a split, "train" or "val"; yields how far it is. Raises
+    Interrupted once `should_stop` says so; what is done stays in the job's cache.
+    """
+    images: Images = getattr(job, split)
+    network.eval()
+    run, done = features_of(network, images.pixels, job.preprocess, cache=job.cache), 0
+    while True:
+        try:
+            done += next(run)
+        except StopIteration as end:
+            features: np.ndarray = end.value
+            return features
+        yield Extracted(split=split, done=done, total=len(images))
+        if should_stop():
+            raise Interrupted("stopped while the frozen trunk ran over the images")
+
+
+def fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Stop) -> Fitted:
+    """Fit the network's last layer to features (n, d) of the training images, in place; near the
+    rows that the source gave where it knew the classes. Raises Interrupted.
+    """
+    anchored = job.start is not None and job.start.rows is not None
+    layer = read_layer(network)
+    end = fitted(
+        features,
+        job.train.truth,
+        layer,
+        anchored=anchored,
+        seed=job.config.seed,
+        should_stop=should_stop,
+    )
+    module = last_layer(network)
+    with torch.no_grad():
+        module.weight.copy_(end.layer.weight.view_as(module.weight))
+        if module.bias is not None:
+            module.bias.copy_(end.layer.bias)
+    return end
+
+
+def read_layer(network: Network) -> Layer:
+    """The network's last layer as a value."""
+    (head,) = network.heads.values()
+    module = last_layer(network)
+    weight = module.weight.detach().flatten(1).clone()
+    bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().clone()
+    act = head.act if isinstance(head, MapHead) else None
+    return Layer(weight=weight, bias=bias, act=act, biased=module.bias is not None)
+
+
+def logits_of_features(network: Network, features: np.ndarray) -> np.ndarray:
+    """float32 (n, classes) from features (n, d)."""
+    with torch.no_grad():
+        return read_layer(network).logits(torch.from_numpy(features)).numpy()
