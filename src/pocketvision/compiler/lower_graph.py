@@ -47,8 +47,9 @@ def lowered(graph: g.Graph) -> g.Graph:
     shapes = dict(graph.shapes)
     nodes: list[g.Node] = []
     for node in graph.nodes:
-        for one in RULES.get(type(node), _itself)(node, shapes):
-            nodes += _slopes_apart(one, shapes)
+        for one in _slopes_apart(node, shapes):
+            for part in RULES.get(type(one), _itself)(one, shapes):
+                nodes += _slopes_apart(part, shapes)
     return replace(graph, nodes=tuple(nodes), shapes=shapes)
 
 

@@ -52,14 +52,14 @@ static void pv_borders(const pv_thread *th, const pv_tensor *t, int block, int b
 static const float *pv_scaled(const pv_thread *th, const pv_stage *s, const pv_panel *p) {
   const float *b = th->context->weights + p->b;
   if (s->gate < 0) return b;
-  const float *gate = pv_base(th, &pv_tensors[s->gate]);
+  const pv_tensor *in = &pv_tensors[s->in], *gate = &pv_tensors[s->gate];
   float *out = th->panel;
   memcpy(out, b, (size_t)p->width * sizeof *b);
   b += p->width; out += p->width;
   for (int n = 0; n < p->n_segments; n++) {
     const pv_segment *seg = &pv_segments[p->segment + n];
-    const float *g = gate + seg->at / pv_tensors[s->in].plane * 16 +
-                     seg->at % pv_tensors[s->in].plane;
+    const float *g =
+        pv_pixels(th, gate, 0) + seg->at / in->plane * (int64_t)gate->plane + seg->at % in->plane;
     for (int k = 0; k < seg->count; k++, b += p->width, out += p->width)
       for (int i = 0; i < p->width; i++) out[i] = b[i] * g[k];
   }
@@ -173,6 +173,13 @@ static PV_COLD void pv_dw_unit(const pv_thread *th, const pv_stage *s, int unit)
 
 /* ---- means ---- */
 
+static void pv_mean_store(const pv_thread *th, const pv_stage *s, int unit, const float *total) {
+  const pv_tensor *t = &pv_tensors[s->out];
+  float *out = pv_pixels(th, t, 0) + (int64_t)unit * t->plane;
+  for (int i = 0; i < 16; i++) out[i] = total[i] * s->alpha;
+  pv_borders(th, t, unit, 1, 0);
+}
+
 /* The mean from the sums that a depthwise convolution left, a row each; a unit is a block. */
 static PV_COLD void pv_mean_unit(const pv_thread *th, const pv_stage *s, int unit) {
   const pv_tensor *sum = &pv_tensors[s->in];
@@ -181,8 +188,7 @@ static PV_COLD void pv_mean_unit(const pv_thread *th, const pv_stage *s, int uni
     const float *p = pv_pixels(th, sum, y) + (int64_t)unit * sum->plane;
     for (int i = 0; i < 16; i++) total[i] += p[i];
   }
-  float *out = pv_base(th, &pv_tensors[s->out]) + unit * 16;
-  for (int i = 0; i < 16; i++) out[i] = total[i] * s->alpha;
+  pv_mean_store(th, s, unit, total);
 }
 
 static PV_COLD void pv_mean_image_unit(const pv_thread *th, const pv_stage *s, int unit) {
@@ -195,8 +201,7 @@ static PV_COLD void pv_mean_image_unit(const pv_thread *th, const pv_stage *s, i
       for (int i = 0; i < 16; i++) row[i] += p[x * 16 + i];
     for (int i = 0; i < 16; i++) total[i] += row[i];
   }
-  float *out = pv_base(th, &pv_tensors[s->out]) + unit * 16;
-  for (int i = 0; i < 16; i++) out[i] = total[i] * s->alpha;
+  pv_mean_store(th, s, unit, total);
 }
 
 /* Zeros in the last block behind the last channel. */

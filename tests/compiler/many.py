@@ -1,0 +1,101 @@
+"""Many graphs as one C library, so that a test of hundreds compiles in seconds."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.compiler import emit
+from pocketvision.compiler.graph import Graph
+from pocketvision.compiler.plan import Options, plan
+from pocketvision.compiler.program import Program
+from pocketvision.compiler.project import FLOAT_FLAGS
+from pocketvision.compiler.targets import Target
+
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+
+
+def aligned(values: np.ndarray) -> np.ndarray:
+    """A copy that begins at a whole cache line, with zeros behind it."""
+    block = np.zeros(values.size + 32, np.float32)
+    at = (-block.ctypes.data % 64) // 4
+    block[at : at + values.size] = values
+    return block[at:]
+
+
+@dataclass
+class Many:
+    """Networks by name, each of them compiled for one target."""
+
+    code: ctypes.CDLL
+    programs: Mapping[str, Program]
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def run(
+        self, name: str, inputs: Sequence[np.ndarray], threads: int = 1, times: int = 2
+    ) -> list[np.ndarray]:
+        """Flat outputs of flat inputs; run again and again, every run must say the same."""
+        program = self.programs[name]
+        if name not in self.weights:
+            self.weights[name] = aligned(program.weights)
+        w, model = self.weights[name], ctypes.c_void_p()
+        at = ctypes.c_void_p
+        create, run = self.code[f"{name}_create"], self.code[f"{name}_run"]
+        code = create(ctypes.byref(model), at(w.ctypes.data), ctypes.c_size_t(4 * program.weights.size), threads)
+        assert code == 0, (name, code)
+        x = [np.ascontiguousarray(a, np.float32) for a in inputs]
+        given = (ctypes.c_void_p * len(x))(*[a.ctypes.data for a in x])
+        found = []
+        for _ in range(times):
+            y = [np.full(n, np.nan, np.float32) for n in program.output_floats]
+            made = (ctypes.c_void_p * len(y))(*[a.ctypes.data for a in y])
+            assert run(model, given, made) == 0
+            found.append(y)
+        self.code[f"{name}_destroy"](model)
+        for again in found[1:]:
+            assert all(np.array_equal(a, b) for a, b in zip(found[0], again, strict=True)), name
+        return found[0]
+
+
+def compiled(
+    graphs: Mapping[str, Graph],
+    target: Target,
+    folder: Path,
+    *,
+    options: Options | None = None,
+    flags: Sequence[str] = ("-O1",),
+    jobs: int = 1,
+) -> Many:
+    """The graphs as one library, `jobs` compilers at a time."""
+    programs = {name: plan(graph, target, options) for name, graph in graphs.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting: list[subprocess.Popen[str]] = []
+    objects = []
+    common = ("gcc", *flags, *target.flags, *FLOAT_FLAGS, *WARNINGS, "-fPIC")
+    for name, program in programs.items():
+        inner = folder / name
+        inner.mkdir()
+        (inner / "model.h").write_text(emit.header(name, program, target))
+        (inner / "model.c").write_text(emit.source(name, program, target))
+        objects.append(str(inner / "model.o"))
+        if len(waiting) >= jobs:
+            finished(waiting.pop(0))
+        command = [*common, "-c", "-o", objects[-1], str(inner / "model.c")]
+        waiting.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    for process in waiting:
+        finished(process)
+    library = folder / "all.so"
+    link = ["gcc", *flags, "-shared", "-o", str(library), *objects, *target.link]
+    finished(subprocess.Popen(link, stderr=subprocess.PIPE, text=True))
+    return Many(ctypes.CDLL(str(library)), programs)
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    """Wait for a compiler, and say what it said where it failed."""
+    _, said = process.communicate()
+    assert process.returncode == 0, said[:4000]
