@@ -202,7 +202,7 @@ def _layout(name: str, dims: tuple[int, ...], model: Model) -> Layout | Literal[
         if op.kind == "Transpose":
             return "nhwc" if op.attributes.get("perm") == (0, 3, 1, 2) else "nchw"
         if op.kind not in ELEMENTWISE:
-            return "nchw"
+            return "nhwc" if op.kind == "MatMul" else "nchw"
         reached.update(op.outputs)
     return "open"
 
@@ -228,6 +228,8 @@ def _output(b: Builder, name: str) -> Output:
     view = found
     b.check_batch(op, view)
     dims = view.dims[1:]
+    if _order(b, view) is None:
+        view = b.tidied(op, view)
     if (layout := _order(b, view)) is None:
         view = b.flattened(op, view)
         layout = "nc"
