@@ -64,7 +64,8 @@ def spread(network: Network, seed: int = 0) -> Network:
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             mean, var = module.running_mean, module.running_var
-            assert mean is not None and var is not None
+            assert mean is not None
+            assert var is not None
             mean.copy_(torch.randn(mean.shape, generator=draw) * 0.1)
             var.copy_(torch.rand(var.shape, generator=draw) + 0.5)
     return network.eval()

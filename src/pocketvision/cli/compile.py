@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pocketvision.export.compile import Compiled
 
 Build = Annotated[bool, Parameter(negative="--no-build")]
+Winograd = Annotated[bool, Parameter(negative="--no-winograd")]
 
 
 def compile_model(
@@ -30,6 +31,7 @@ def compile_model(
     input_shape: tuple[str, ...] = (),
     compiler: str | None = None,
     build: Build = True,
+    winograd: Winograd = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -57,6 +59,9 @@ def compile_model(
         The C compiler to call; by default $CC, or the first that is found.
     build: bool
         Build the library and prove it equal; --no-build writes the sources only.
+    winograd: bool
+        Do 3x3 convolutions by Winograd's tiles where that is faster, with weights up to 4 times
+        as large; --no-winograd keeps them small.
     """
     from pocketvision.export import compile as compiling
     from pocketvision.export.compile import Options
@@ -68,6 +73,7 @@ def compile_model(
         input_shapes=_shapes(input_shape),
         compiler=compiler or _own_compiler(target),
         build=build,
+        winograd=winograd,
     )
     out = Output(json=json)
     folder = output or model.parent / (f"{model.stem}_c" if model.is_file() else "compiled")

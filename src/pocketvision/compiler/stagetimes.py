@@ -61,17 +61,19 @@ def stage_times(
     ]
 
 
+def choices(graph: g.Graph) -> list[str]:
+    """Outputs of the convolutions that can be done in several ways."""
+    shapes = graph.shapes.__getitem__
+    convs = (n for n in graph.nodes if isinstance(n, g.Conv))
+    return [n.output for n in convs if lower_winograd.is_possible(n, shapes)]
+
+
 def fastest(graph: g.Graph, target: Target, *, compiler: str | None = None) -> dict[str, str]:
     """The algorithm of each 3x3 convolution that has a choice, by its output: the fastest here.
 
     Every algorithm is compiled and timed; nothing is where there is no choice.
     """
-    shapes = graph.shapes.__getitem__
-    able = [
-        n.output
-        for n in graph.nodes
-        if isinstance(n, g.Conv) and lower_winograd.is_possible(n, shapes)
-    ]
+    able = choices(graph)
     if not able:
         return {}
     times: dict[str, Mapping[str, float]] = {}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from pocketvision.compiler import api, build, plan
+from pocketvision.compiler import api, build, plan, stagetimes
 from pocketvision.compiler.build import Built
 from pocketvision.compiler.project import Network, sources
 from pocketvision.errors import ParityError, UsageError
@@ -29,6 +29,7 @@ from pocketvision.export.parity import TOLERANCE, Parity, figures
 from pocketvision.files import check_free, new_folder
 
 if TYPE_CHECKING:
+    from pocketvision.compiler.targets import Target
     from pocketvision.export.runtime import FileRuntime
 
 Step = Callable[[str], None]
@@ -36,7 +37,9 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to compile. `compiler` None: the first of the target's that is here."""
+    """How to compile. `compiler` None: the first of the target's that is here. Without `winograd`
+    3x3 convolutions are done directly: slower, but their weights stay as small as they are.
+    """
 
     target: str = "native"
     name: str | None = None
@@ -44,6 +47,7 @@ class Options:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     compiler: str | None = None
     build: bool = True
+    winograd: bool = True
 
     def __post_init__(self) -> None:
         if self.name is not None:
@@ -87,7 +91,8 @@ def make(
     tell(f"reading {source}")
     origin = origin_of(Path(source), o.input_shapes)
     tell("planning")
-    program = plan.plan(origin.graph, target)
+    algorithms = _algorithms(o, origin, target, tell)
+    program = plan.plan(origin.graph, target, plan.Options(algorithms=algorithms))
     whole = plan.plan(origin.graph, target, plan.Options(fuse=False))
     network = Network(
         name=o.name or api.name_of(origin.name),
@@ -120,6 +125,17 @@ def make(
         library_bytes=size,
         seconds=perf_counter() - started,
     )
+
+
+def _algorithms(o: Options, origin: Origin, target: Target, tell: Step) -> Mapping[str, str]:
+    """How 3x3 convolutions are done: measured for this very machine, by a table elsewhere."""
+    if not o.winograd:
+        return {node.output: "direct" for node in origin.graph.nodes}
+    if o.target != "native" or not o.build or not build.runs(target.name):
+        return {}
+    if stagetimes.choices(origin.graph):
+        tell("timing three ways to do its 3x3 convolutions")
+    return stagetimes.fastest(origin.graph, target, compiler=o.compiler)
 
 
 KEPT = {"metadata.json", "weights.bin", "golden.bin"}
