@@ -1,4 +1,4 @@
-"""Graphs of one kind of node each, over odd shapes: every case an input and an output of its own."""
+"""Graphs of one kind of node each, over odd shapes; every case has its own input and output."""
 
 from __future__ import annotations
 
@@ -216,7 +216,8 @@ def channels() -> g.Graph:
     shuffle = np.arange(40).reshape(2, 20).T.ravel()
     index: tuple[Any, ...] = (
         np.arange(16, 32), np.arange(3, 37), np.arange(39, -1, -1), shuffle,
-        np.array([5]), np.array([0, 0, 39, 1, 1]), np.arange(0, 40, 2), np.arange(40), np.arange(20, 40),
+        np.array([5]), np.array([0, 0, 39, 1, 1]), np.arange(0, 40, 2), np.arange(40),
+        np.arange(20, 40),
     )  # fmt: skip
     for i, some in enumerate(index):
         x = made.input(((3, 5, 40), (1, 1, 40), (4, 1, 40))[i % 3])
@@ -256,7 +257,13 @@ def pads() -> g.Graph:
 def resizes() -> g.Graph:
     """All rules of coordinates and rounding, up and down."""
     made = Cases()
-    sizes = (((3, 4), (6, 8)), ((5, 7), (8, 3)), ((1, 1), (3, 2)), ((6, 5), (1, 1)), ((4, 4), (7, 9)))
+    sizes = (
+        ((3, 4), (6, 8)),
+        ((5, 7), (8, 3)),
+        ((1, 1), (3, 2)),
+        ((6, 5), (1, 1)),
+        ((4, 4), (7, 9)),
+    )
     for coordinates in ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"):
         for i, (size, new) in enumerate(sizes):
             scales = (new[0] / size[0], new[1] / size[1])
@@ -264,9 +271,7 @@ def resizes() -> g.Graph:
             x = made.input((*size, (5, 16, 33)[i % 3]))
             made.output(made.node(g.Resize, x=x, kind="linear", **common))
             for rounding in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
-                made.output(
-                    made.node(g.Resize, x=x, kind="nearest", rounding=rounding, **common)
-                )
+                made.output(made.node(g.Resize, x=x, kind="nearest", rounding=rounding, **common))
     return made.graph()
 
 

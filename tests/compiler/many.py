@@ -46,7 +46,12 @@ class Many:
         w, model = self.weights[name], ctypes.c_void_p()
         at = ctypes.c_void_p
         create, run = self.code[f"{name}_create"], self.code[f"{name}_run"]
-        code = create(ctypes.byref(model), at(w.ctypes.data), ctypes.c_size_t(4 * program.weights.size), threads)
+        code = create(
+            ctypes.byref(model),
+            at(w.ctypes.data),
+            ctypes.c_size_t(4 * program.weights.size),
+            threads,
+        )
         assert code == 0, (name, code)
         x = [np.ascontiguousarray(a, np.float32) for a in inputs]
         given = (ctypes.c_void_p * len(x))(*[a.ctypes.data for a in x])
