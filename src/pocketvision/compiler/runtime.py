@@ -39,7 +39,9 @@ class Library:
         model, w = ctypes.c_void_p(), self._weights
         create = self._function("create", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
                                 ctypes.c_size_t, ctypes.c_int)  # fmt: skip
-        code = create(ctypes.byref(model), w.ctypes.data, w.nbytes, self.threads)
+        # An empty array may lie anywhere; its length alone is wrong then.
+        place = w.ctypes.data if w.size else ALIGNMENT
+        code = create(ctypes.byref(model), place, w.nbytes, self.threads)
         if code:
             raise BundleError(f"{path}: {self.error(code)}")
         destroy = self._function("destroy", None, ctypes.c_void_p)

@@ -103,7 +103,10 @@ static void pv_gemm_runs(const pv_thread *th, const pv_stage *s, const pv_panel 
       t.tiles = to - last_from;
       p->last(&t);
     }
-    pv_borders(th, out, p->block, (p->part + p->width + 15) / 16, y);
+    /* A block's borders are written once: by the panel that begins it, in the first share. */
+    int blocks = (p->part + p->width + 15) / 16, begun = p->part > 0;
+    if (from == 0 && to > 0 && blocks > begun)
+      pv_borders(th, out, p->block + begun, blocks - begun, y);
   }
 }
 

@@ -22,20 +22,19 @@ static void expect(int code, int wanted, const char *what) {
   exit(1);
 }
 
-/* The file in memory at a multiple of 64 bytes. */
-static unsigned char *read_file(const char *path, size_t *bytes) {
+/* The file in memory at a multiple of 64 bytes, within `block`. */
+static unsigned char *read_file(const char *path, size_t *bytes, void **block) {
   FILE *file = fopen(path, "rb");
   if (file == NULL || fseek(file, 0, SEEK_END)) fail(path);
   long size = ftell(file);
   if (size < 0) fail(path);
   rewind(file);
-  unsigned char *block = (unsigned char *)malloc((size_t)size + 128);
-  if (block == NULL) fail("memory");
-  block += 64 - (uintptr_t)block % 64;
-  if (fread(block, 1, (size_t)size, file) != (size_t)size) fail(path);
+  if ((*block = malloc((size_t)size + 128)) == NULL) fail("memory");
+  unsigned char *data = (unsigned char *)*block + (64 - (uintptr_t)*block % 64);
+  if (fread(data, 1, (size_t)size, file) != (size_t)size) fail(path);
   fclose(file);
   *bytes = (size_t)size;
-  return block;
+  return data;
 }
 
 static void refusals(const unsigned char *weights, size_t bytes) {
@@ -100,17 +99,18 @@ int main(int argc, char **argv) {
   const char *path = argc > 1 ? argv[1] : "weights.bin";
   int threads = argc > 3 ? atoi(argv[3]) : 1;
   size_t bytes, golden_bytes;
-  unsigned char *weights = read_file(path, &bytes);
+  void *memory, *weights_block, *golden_block;
+  unsigned char *weights = read_file(path, &bytes, &weights_block);
   NAME_t *loaded, *placed;
   float *inputs[UPPER_INPUTS], *outputs[UPPER_OUTPUTS], *again[UPPER_OUTPUTS];
   double worst = 0.0;
-  at = read_file(argc > 2 ? argv[2] : "golden.bin", &golden_bytes);
+  at = read_file(argc > 2 ? argv[2] : "golden.bin", &golden_bytes, &golden_block);
   end = at + golden_bytes;
   if (memcmp(take(8), "PVGOLDEN", 8) || take_number() != 1) fail("golden.bin is of another kind");
   uint32_t cases = take_number(), images = take_number(), zero = take_number();
   if (zero || cases == 0) fail("golden.bin is damaged");
   refusals(weights, bytes);
-  void *memory = malloc(NAME_memory(threads));
+  memory = malloc(NAME_memory(threads));
   expect(NAME_load(&loaded, path, threads), UPPER_OK, "load");
   expect(NAME_create_in(&placed, memory, NAME_memory(threads), weights, bytes, threads), UPPER_OK,
          "create_in");
@@ -146,6 +146,13 @@ int main(int argc, char **argv) {
   NAME_destroy(loaded);
   NAME_destroy(placed);
   free(memory);
+  free(weights_block);
+  free(golden_block);
+  for (int i = 0; i < UPPER_INPUTS; i++) free(inputs[i]);
+  for (int i = 0; i < UPPER_OUTPUTS; i++) {
+    free(outputs[i]);
+    free(again[i]);
+  }
   printf("NAME: largest relative error %.3g (allowed %.0e), cases %u, threads %d: %s\n", worst,
          TOLERANCE, (unsigned)cases, threads, worst <= TOLERANCE ? "ok" : "FAILED");
   return worst <= TOLERANCE ? 0 : 1;

@@ -90,7 +90,7 @@ def _tile(k: Depthwise, width: int, kept: bool) -> list[str]:
         value = f"c{i} + pv_load(res + {i * 16})" if k.residual else f"c{i}"
         if activation.is_cheap(k.act):
             lines.append(f"      c{i} = pv_act_{k.act}({value}, alpha, beta);")
-        else:
+        elif k.residual:
             lines.append(f"      c{i} = {value};")
     if not activation.is_cheap(k.act):
         lines += _long(k, width)
