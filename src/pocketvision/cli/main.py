@@ -58,6 +58,7 @@ def app() -> App:
         help_on_error=False,
         help_format="plaintext",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for name, function in COMMANDS.items():
         parser.command(function, name=name)

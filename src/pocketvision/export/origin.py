@@ -52,7 +52,7 @@ def origin_of(source: Path, shapes: Mapping[str, tuple[int, ...]]) -> Origin:
         return _from_onnx(source, shapes)
     if source.is_file():
         raise UsageError(f"{source} is not an .onnx file; give a bundle folder or model.onnx")
-    if (exported := source / onnx.FILE).is_file() and not bundles.is_bundle(source):
+    if (exported := source / onnx.FILE).is_file():
         return _from_onnx(exported, shapes)
     if not source.exists():
         raise BundleError(f"no model at {source}: give a bundle folder or an .onnx file")
