@@ -142,8 +142,28 @@ def conv(
         chunks=chunks,
         alpha=alpha,
         beta=beta,
-        macs=int(np.count_nonzero(matrix)) * out.h * out.w,
+        macs=_used(matrix) * out.h * out.w,
     )
+
+
+def _used(matrix: np.ndarray) -> int:
+    """Weights (c_out, kh, kw, c_in) that are no part of a zero block: of each output and tap, from
+    the first input that it uses to the last. Trained weights may be zero in between.
+    """
+    used = matrix.reshape(-1, matrix.shape[-1]) != 0
+    first, last = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
+    return int((last - first)[used.any(axis=1)].sum())
+
+
+def _taps(weight: np.ndarray) -> int:
+    """Taps (kh, kw, c) of all channels, each kernel without its borders of zeros."""
+    kh, kw, _ = weight.shape
+    count, left = 0, weight.any(axis=(0, 1))
+    for cut in range((min(kh, kw) + 1) // 2):
+        here = left & _ring(weight, cut).any(axis=(0, 1))
+        count += int(here.sum()) * (kh - 2 * cut) * (kw - 2 * cut)
+        left &= ~here
+    return count
 
 
 def dense(node: g.Conv) -> np.ndarray:
@@ -298,7 +318,7 @@ def depthwise(
         tiles=tiles,
         alpha=alpha,
         beta=beta,
-        macs=int(np.count_nonzero(node.weight)) * out.h * out.w,
+        macs=_taps(node.weight) * out.h * out.w,
     )
 
 
