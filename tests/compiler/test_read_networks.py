@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvision.compiler.graph import Activation, Conv, Depthwise, Graph, GlobalMean
+from pocketvision.compiler.graph import Activation, Conv, Depthwise, GlobalMean, Graph
 from pocketvision.compiler.passes import simplify
 from pocketvision.compiler.read_onnx import read_onnx
 from pocketvision.export.onnx import proto

@@ -175,9 +175,7 @@ def test_resize(agrees, how, mode, size, opset):
                coordinate_transformation_mode=how), tolerance=2e-5)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
-)
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
 @pytest.mark.parametrize("scale", [2.0, 0.6, 1.7])
 def test_resize_nearest(agrees, rounding, scale):
     scales = np.float32([1, 1, scale, scale])
@@ -350,9 +348,12 @@ def test_two_inputs_and_a_vector(agrees, tmp_path):
     from tests.compiler.conftest import distance, runtime
 
     made = model(
-        [helper.make_node("Reshape", ["v", "s"], ["g"]), helper.make_node("Mul", ["x", "g"], ["y"])],
+        [
+            helper.make_node("Reshape", ["v", "s"], ["g"]),
+            helper.make_node("Mul", ["x", "g"], ["y"]),
+        ],
         {"s": ints(-1, 6, 1, 1)},
-    )  # fmt: skip
+    )
     made.graph.input.append(helper.make_tensor_value_info("v", TensorProto.FLOAT, ["N", 6]))
     path = tmp_path / "two.onnx"
     path.write_bytes(made.SerializeToString())

@@ -11,7 +11,8 @@ import numpy as np
 
 from pocketvision.compiler import onnx_view as views
 from pocketvision.compiler.graph import Channels, Constant, Flatten, Node, Shape
-from pocketvision.compiler.onnx_file import MAX_ELEMENTS, Operator
+from pocketvision.compiler.onnx_file import Operator
+from pocketvision.compiler.onnx_tensor import MAX_ELEMENTS
 from pocketvision.compiler.onnx_view import Axis, View, joined
 from pocketvision.compiler.shapes import shape_of
 from pocketvision.errors import DataError

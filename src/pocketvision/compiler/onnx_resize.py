@@ -74,7 +74,7 @@ def _wanted(b: Builder, op: Operator, view: View) -> tuple[list[int], list[float
         if sizes is None:
             # Multiplied as the file's own float32, as runtimes do.
             all_sizes[axis] = math.floor(np.float32(dims[axis]) * np.float32(number))
-            all_scales[axis] = float(number)
+            all_scales[axis] = float(str(np.float32(number)))  # 1.2, not 1.2000000476837158
         else:
             all_sizes[axis], all_scales[axis] = int(number), int(number) / dims[axis]
     return all_sizes, all_scales

@@ -19,6 +19,8 @@ from pocketvision.compiler import (
     onnx_fold,
     onnx_layout,
     onnx_math,
+    onnx_pad,
+    onnx_parts,
     onnx_pool,
     onnx_resize,
 )
@@ -27,14 +29,14 @@ from pocketvision.compiler.graph import Constant, Graph, Input, Output, Shape
 from pocketvision.compiler.onnx_build import Builder, Tensor
 from pocketvision.compiler.onnx_file import (
     FLOATS,
-    MAX_ELEMENTS,
     Declared,
     Model,
     Operator,
     read,
 )
+from pocketvision.compiler.onnx_tensor import MAX_ELEMENTS
 from pocketvision.compiler.onnx_view import View, digits, joined
-from pocketvision.errors import DataError, UsageError, closest
+from pocketvision.errors import DataError, PocketvisionError, UsageError, closest
 
 Layout = Literal["nchw", "nhwc", "nc"]
 MAX_FOLDED = 1 << 27  # numbers computed from constants, all together
@@ -47,6 +49,8 @@ HANDLERS: dict[str, Callable[[Builder, Operator], list[Tensor]]] = {
     **onnx_math.HANDLERS,
     **onnx_pool.HANDLERS,
     **onnx_layout.HANDLERS,
+    **onnx_parts.HANDLERS,
+    **onnx_pad.HANDLERS,
     **onnx_resize.HANDLERS,
 }
 
@@ -60,8 +64,19 @@ def read_onnx(
     file that cannot be read or holds what is not supported, UsageError for a shape
     that is missing or wrong.
     """
-    model = read(Path(path))
-    shapes = _input_shapes(model, dict(input_shapes or {}))
+    try:
+        return _read(Path(path), dict(input_shapes or {}))
+    except (DataError, UsageError) as e:
+        if (text := str(e)).isprintable():
+            raise
+        # Names in files may hold anything; a message is one line.
+        clean = "".join(c if c.isprintable() else " " for c in text)
+        raise type(e)(" ".join(clean.split())) from None
+
+
+def _read(path: Path, given: dict[str, tuple[int, ...]]) -> Graph:
+    model = read(path)
+    shapes = _input_shapes(model, given)
     try:
         return _graph(model, shapes, channels_last=True)
     except DataError as e:
@@ -99,26 +114,35 @@ def _graph(model: Model, shapes: dict[str, tuple[int, ...]], *, channels_last: b
 
 
 def _made(b: Builder, op: Operator) -> list[Tensor]:
+    """What an operator makes. Raises DataError."""
     given = [b.tensors[name] for name in op.inputs if name]
-    if op.kind in ("Shape", "Size") and given and isinstance(given[0], View):
-        dims = given[0].dims
-        return [
-            np.asarray(math.prod(dims), np.int64) if op.kind == "Size"
-            else onnx_fold.shape_numbers(op, dims)
-        ]  # fmt: skip
     known = [t for t in given if isinstance(t, np.ndarray)]
     if len(known) == len(given) and onnx_fold.is_foldable(op):
         return [*onnx_fold.fold(op, known)]
-    if op.kind not in HANDLERS:
+    handler = _shape_of if op.kind in ("Shape", "Size") else HANDLERS.get(op.kind)
+    if handler is None:
         raise DataError(
             f"{op}: this operator is not supported{closest(op.kind, HANDLERS)} "
             f"({len(HANDLERS)} are: {', '.join(sorted(HANDLERS))})"
         )
-    made = HANDLERS[op.kind](b, op)
+    try:
+        made = handler(b, op)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as e:
+        if isinstance(e, PocketvisionError):
+            raise
+        # An attribute or input of a kind that no exporter writes.
+        raise DataError(f"{op}: it is not understood: {' '.join(str(e).split())[:120]}") from None
     for tensor in made:
         if isinstance(tensor, View) and math.prod(tensor.dims) >= MAX_ELEMENTS:
             raise DataError(f"{op}: its output would have the shape {tensor.dims}")
     return made
+
+
+def _shape_of(b: Builder, op: Operator) -> list[Tensor]:
+    dims = b.view(op).dims
+    if op.kind == "Size":
+        return [np.asarray(math.prod(dims), np.int64)]
+    return [onnx_fold.shape_numbers(op, dims)]
 
 
 # ------------------------------------------------------------------------------------------- inputs

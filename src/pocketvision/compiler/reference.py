@@ -32,7 +32,7 @@ from pocketvision.compiler.graph import (
     Resize,
     Softmax,
 )
-from pocketvision.compiler.shapes import windows
+from pocketvision.compiler.shapes import nearest_places, source_places, windows
 from pocketvision.errors import UsageError
 
 Values = Mapping[str, np.ndarray]
@@ -225,32 +225,6 @@ def _crop(n: Crop, values: Values, dtype: Any) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------- resize
-
-
-def source_places(n: Resize, axis: int, size: int, dtype: Any = np.float64) -> np.ndarray:
-    """Where along an axis of `size` pixels each pixel of the result comes from, in pixels."""
-    new, scale = n.size[axis], dtype(n.scales[axis])
-    at = np.arange(new, dtype=dtype)
-    if n.coordinates == "asymmetric":
-        return at / scale
-    if n.coordinates == "align_corners":
-        return at * (size - 1) / (new - 1) if new > 1 else at * 0
-    if n.coordinates == "pytorch_half_pixel" and new == 1:
-        return at * 0
-    return np.asarray((at + dtype(0.5)) / scale - dtype(0.5))
-
-
-def nearest_places(n: Resize, axis: int, size: int) -> np.ndarray:
-    """The pixel along an axis that each pixel of the result is a copy of."""
-    # Runtimes compute in float32; what is a half there must be a half here.
-    at = source_places(n, axis, size, np.float32)
-    rounded = {
-        "round_prefer_floor": lambda: np.ceil(at - np.float32(0.5)),
-        "round_prefer_ceil": lambda: np.floor(at + np.float32(0.5)),
-        "floor": lambda: np.floor(at),
-        "ceil": lambda: np.ceil(at),
-    }[n.rounding]()
-    return np.clip(rounded, 0, size - 1).astype(np.int64)
 
 
 def _resize(n: Resize, values: Values, dtype: Any) -> np.ndarray:

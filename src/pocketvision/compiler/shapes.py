@@ -1,9 +1,11 @@
-"""The shape of what each operator makes, from the shapes of what it reads."""
+"""The shape of what each operator makes, and where resized pixels come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from pocketvision.compiler.graph import (
     Act,
@@ -186,3 +188,31 @@ RULES: dict[type[Node], Callable[[Any, Shapes], Shape]] = {
     Flatten: _flatten,
     Constant: _constant,
 }
+
+
+def source_places(n: Resize, axis: int, size: int, dtype: Any = np.float64) -> np.ndarray:
+    """Where along an axis of `size` pixels each pixel of the result comes from, in pixels."""
+    new, scale = n.size[axis], dtype(n.scales[axis])
+    at = np.arange(new, dtype=dtype)
+    if n.coordinates == "asymmetric":
+        return at / scale
+    if n.coordinates == "align_corners":
+        return at * (size - 1) / (new - 1) if new > 1 else at * 0
+    if n.coordinates == "pytorch_half_pixel" and new == 1:
+        return at * 0
+    return np.asarray((at + dtype(0.5)) / scale - dtype(0.5))
+
+
+def nearest_places(n: Resize, axis: int, size: int) -> np.ndarray:
+    """The pixel along an axis that each pixel of the result is a copy of."""
+    # What is a half in runtimes must be a half here. Measured on ONNX Runtime, which steps through
+    # float32 except where it divides whole places.
+    half = n.coordinates in ("half_pixel", "pytorch_half_pixel")
+    at = source_places(n, axis, size, np.float32 if half else np.float64).astype(np.float32)
+    rounded = {
+        "round_prefer_floor": lambda: np.ceil(at - np.float32(0.5)),
+        "round_prefer_ceil": lambda: np.floor(at + np.float32(0.5)),
+        "floor": lambda: np.floor(at),
+        "ceil": lambda: np.ceil(at),
+    }[n.rounding]()
+    return np.clip(rounded, 0, size - 1).astype(np.int64)

@@ -9,13 +9,15 @@ from pocketvision.compiler.passes.activation import activation
 from pocketvision.compiler.passes.affine import affine_after, affine_before
 from pocketvision.compiler.passes.border import border, whole_mean
 from pocketvision.compiler.passes.channels import channels_down, channels_joined, channels_up
+from pocketvision.compiler.passes.constants import constants, doubled
 from pocketvision.compiler.passes.crops import crops
 from pocketvision.compiler.passes.gate import gate
 from pocketvision.compiler.passes.groups import groups, one_tap
-from pocketvision.compiler.passes.identity import constants, doubled, identity, single
+from pocketvision.compiler.passes.identity import identity
 from pocketvision.compiler.passes.mixed import mixed
 from pocketvision.compiler.passes.residual import partial_residual, residual
 from pocketvision.compiler.passes.rewrite import rebuilt
+from pocketvision.compiler.passes.single import single
 from pocketvision.compiler.passes.spelled import spelled
 from pocketvision.compiler.passes.through import through
 
