@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler clean
+.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler clean
 
 # The time of the set-up counts: it is handed to the recipe, which writes the sum.
 demo:
@@ -12,6 +12,19 @@ demo:
 # One thread for each of the two workers: more would wait for each other.
 test: .venv/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The compilers of every target, and what runs their code here; then the tests that need them.
+test-targets: .venv/test.stamp
+	@for pair in gcc:gcc g++:g++ cmake:cmake clang:clang wasm-ld:lld node:nodejs \
+	  aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64:qemu-user; do \
+	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing \
+	    libc6-dev libc6-dev-arm64-cross; \
+	fi
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/compiler/test_output_folder.py \
+	  tests/compiler/test_output_targets.py tests/cli/test_compile.py
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check src tests recipes

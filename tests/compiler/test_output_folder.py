@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -325,3 +326,25 @@ def test_a_contract_for_another_network_is_refused():
     wrong = api.Contract(preprocess=CONTRACT.preprocess, labels={"map": CONTRACT.labels["label"]})
     with pytest.raises(DataError, match="4 labels of 'map' for 7820 numbers"):
         api.check_contract(graph, wrong)
+
+
+# --------------------------------------------------------------------------------------------- docs
+
+PAGE = Path(__file__).parents[2] / "docs" / "compile.md"
+
+
+def test_the_page_names_every_target_function_and_file(folders):
+    text = PAGE.read_text()
+    assert all(f"| `{name}` |" in text for name in ("native", *TARGETS))
+    functions = re.findall(r"tiny_(\w+)\(", (folders("c99") / "model.h").read_text())
+    assert {f for f in functions if f"`NAME_{f}`" not in text} == set()
+    made = {*sources(network("c99"))}
+    assert {name for name in made if f"`{name}`" not in text} == set()
+
+
+def test_the_c_of_the_page_compiles(tmp_path):
+    needs("gcc")
+    folder = write(network("c99", name="photos"), tmp_path / "f")
+    (block,) = re.findall(r"```c\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (folder / "page.c").write_text(block)
+    call("gcc", *STRICT, "-c", "page.c", "-o", "page.o", cwd=folder)

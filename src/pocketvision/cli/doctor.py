@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -36,8 +37,27 @@ PARTS = (
 )
 
 
+class Tool(NamedTuple):
+    """A program that `compile` may call, the Debian package that brings it, and what it is for."""
+
+    program: str
+    package: str
+    purpose: str
+
+
+TOOLS = (
+    Tool("gcc", "gcc", "compile"),
+    Tool("cmake", "cmake", "building a compiled folder the usual way"),
+    Tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "compile --target aarch64"),
+    Tool("qemu-aarch64", "qemu-user", "testing aarch64 here"),
+    Tool("clang", "clang", "compile --target wasm32"),
+    Tool("wasm-ld", "lld", "compile --target wasm32"),
+    Tool("node", "nodejs", "testing wasm32"),
+)
+
+
 def doctor(*, json: Json = False) -> int:
-    """Check the installation: packages, processor, folders. Exit code 1 where one is missing."""
+    """Check packages, compilers, processor and folders. Exit code 1 where what is needed lacks."""
     from pocketvision.data.cache import cache_folder
 
     out = Output(json=json)
@@ -50,6 +70,9 @@ def doctor(*, json: Json = False) -> int:
         f"{cpu['model']}, {usable_cores()} usable cores, flags {' '.join(cpu['flags']) or 'none'}\n"
     )
     out.table(rows)
+    tools = [_tool_row(tool) for tool in TOOLS]
+    out.say()
+    out.table(tools)
     folders = {"cache": cache_folder(os.environ), "runs": Path("runs")}
     states = {name: _writable(path) for name, path in folders.items()}
     out.say()
@@ -59,7 +82,7 @@ def doctor(*, json: Json = False) -> int:
     ok = not broken and all(state == "writable" for state in states.values())
     out.say("\nall that is needed is here" if ok else "\nsomething needed is missing, see above")
     out.result({"ok": ok, "version": __version__, "host": machine, "packages": rows,
-                "folders": states})  # fmt: skip
+                "tools": tools, "folders": states})  # fmt: skip
     out.next("pocketvision", "train", "digits", "--time", "1m")
     return 0 if ok else 1
 
@@ -73,6 +96,16 @@ def _row(part: Part) -> dict[str, object]:
         "extra": part.extra,
         "for": part.purpose,
         "get it with": "" if found else line,
+    }
+
+
+def _tool_row(tool: Tool) -> dict[str, object]:
+    found = shutil.which(tool.program)
+    return {
+        "program": tool.program,
+        "found": "yes" if found else "no",
+        "for": tool.purpose,
+        "get it with": "" if found else f"apt-get install {tool.package}",
     }
 
 
