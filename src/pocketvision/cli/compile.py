@@ -146,7 +146,7 @@ def _size(size_bytes: int) -> str:
 
 
 def _next(out: Output, model: Path, made: Compiled) -> None:
-    if made.parity is None:
+    if made.parity is None or made.network.program.inputs > 1:
         out.next("cmake", "-S", made.path, "-B", made.path / "build")
     elif model.is_dir():
         out.next("pocketvision", "bench", model, made.path)
