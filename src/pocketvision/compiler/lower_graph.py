@@ -101,7 +101,7 @@ class Taps(NamedTuple):
     """Of the pixels `at`, `at + stride` ... of an axis: (tap, how far from the pixel it reads)."""
 
     at: int
-    count: int
+    pixels: int
     taps: tuple[tuple[int, int], ...]
 
 
@@ -130,7 +130,7 @@ def _conv_transpose(node: g.ConvTranspose, shapes: Shapes) -> Iterable[g.Node]:
     nodes: list[g.Node] = []
     phases: list[Phase] = []
     for part in [grid] if together else [[phase] for phase in grid]:
-        size = (max(y.count for y, _ in part), max(x.count for _, x in part), c * len(part))
+        size = (max(y.pixels for y, _ in part), max(x.pixels for _, x in part), c * len(part))
         made = _new(f"{node.output}/phase", shapes, size)
         nodes.append(build(node, part, made, shapes[node.x]))
         phases += [Phase(made, i * c, y.at, x.at) for i, (y, x) in enumerate(part)]
@@ -150,7 +150,7 @@ def _reach(axis: Iterable[Taps]) -> tuple[int, int]:
 def _window(part: Grid, x: g.Shape) -> tuple[tuple[int, int], tuple[int, int], g.Pads]:
     """(first pixels, kernel, pads) of the convolution that computes some phases."""
     (top, bottom), (left, right) = (_reach([p[axis] for p in part]) for axis in (0, 1))
-    n_h, n_w = (max(p[axis].count for p in part) for axis in (0, 1))
+    n_h, n_w = (max(p[axis].pixels for p in part) for axis in (0, 1))
     pads = (-top, -left, n_h - x[0] + bottom, n_w - x[1] + right)
     return (top, left), (bottom - top + 1, right - left + 1), pads
 

@@ -66,7 +66,7 @@ class _Planner:
         h, w, c = self.graph.shapes[name]
         made = Tensor(name=name, h=h, w=w, c=c)
         users = self.users[name]
-        stem = users and all(map(_is_stem, users)) and name not in self.kept
+        stem = users and all(_is_stem(u, name) for u in users) and name not in self.kept
         if self.is_input(name) and c <= 4 and stem:
             made.pixel = 1
         for user in users:
@@ -251,8 +251,14 @@ class _Planner:
         return Step(stages=tuple(chain), band=band)
 
 
-def _is_stem(user: g.Node) -> bool:
-    return isinstance(user, g.Conv) and max(user.kernel) > 1 and user.gate is None
+def _is_stem(user: g.Node, name: str) -> bool:
+    """True where a convolution reads a value for its taps, and for nothing else."""
+    return (
+        isinstance(user, g.Conv)
+        and max(user.kernel) > 1
+        and user.gate is None
+        and name != user.residual
+    )
 
 
 # ------------------------------------------------------------------------------------------- bands
