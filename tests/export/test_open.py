@@ -203,7 +203,7 @@ def test_runtime_that_cannot_read_it(bundle_folder, artifact, pair, tmp_path):
     with pytest.raises(UsageError, match=r"cannot open .*model.onnx with torch"):
         open_model(artifact, runtime="torch")
     (tmp_path / "a.tflite").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"a.tflite \(known: .onnx, .xml, .so, .dylib, or folders\)"):
+    with pytest.raises(UsageError, match=r"a.tflite \(known: .onnx, .xml, .so, .dylib, or"):
         open_model(tmp_path / "a.tflite")
 
 
