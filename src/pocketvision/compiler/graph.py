@@ -245,9 +245,9 @@ class Resize(_One):
     scales: tuple[float, float]
     kind: Literal["nearest", "linear"]
     coordinates: Literal["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]
-    rounding: Literal[
-        "round_prefer_floor", "round_prefer_ceil", "floor", "ceil"
-    ] = "round_prefer_floor"
+    rounding: Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] = (
+        "round_prefer_floor"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
