@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from math import exp, log
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ MODELS = (
 PEERS = ("onnxruntime", "openvino", "ncnn")
 SECONDS = 12.0  # of timing, a network and number of threads
 REST_S = 0.03  # ncnn's threads spin on for 20 ms, which makes it faster and others slower
+CORES = 0.85  # of so many times one core's peak: less, and threads share a core or other work runs
+TRIES, WAITS = 3, 20
 RESULT = Path("results/compiler.json")
 Call = Callable[[], object]
 
@@ -185,9 +188,15 @@ def measured(files: Files, peak: Peak) -> dict[str, Any]:
     program = files.c.network.program
     row: dict[str, Any] = {"macs": files.c.network.macs}
     for threads in (1, 2):
-        before = peak.gflops(threads)
-        timings = clock.interleaved(files.calls(threads, x), seconds=SECONDS, rest_s=REST_S)
-        row[f"peak_gflops{threads}"] = [before, peak.gflops(threads)]
+        calls = files.calls(threads, x)
+        for attempt in range(TRIES):
+            before = whole_cores(peak, threads)
+            timings = clock.interleaved(calls, seconds=SECONDS, rest_s=REST_S)
+            after = peak.gflops(threads)
+            if min(before, after) >= CORES * threads * row.setdefault("one_core", before):
+                break
+        row[f"tries_{threads}"] = attempt + 1
+        row[f"peak_gflops{threads}"] = [before, after]
         row[f"threads{threads}"] = {n: round(t.median_ms, 3) for n, t in timings.rows.items()}
         row[f"p95_{threads}"] = {n: round(t.p95_ms, 3) for n, t in timings.rows.items()}
     row["arena_bytes"] = program.arena_bytes(1)
@@ -197,6 +206,21 @@ def measured(files: Files, peak: Peak) -> dict[str, Any]:
     row["compile_s"] = round(files.c.seconds, 1)
     row["library_bytes"] = files.c.library_bytes
     return row
+
+
+def whole_cores(peak: Peak, threads: int) -> float:
+    """Wait for a moment in which so many threads have as many cores; the peak they reach.
+
+    A virtual machine's two processors may be two threads of one core for minutes: then nothing is
+    1.4 times faster on two, and what is compared is something else.
+    """
+    one = peak.gflops(1)
+    for _ in range(WAITS):
+        found = peak.gflops(threads)
+        if found >= CORES * threads * one:
+            break
+        sleep(1.0)
+    return found
 
 
 def best(row: Mapping[str, Any], threads: int) -> float:
