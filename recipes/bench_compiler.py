@@ -189,13 +189,13 @@ def measured(files: Files, peak: Peak) -> dict[str, Any]:
     row: dict[str, Any] = {"macs": files.c.network.macs}
     for threads in (1, 2):
         calls = files.calls(threads, x)
-        for attempt in range(TRIES):
+        for tries in range(1, TRIES + 1):
             before = whole_cores(peak, threads)
             timings = clock.interleaved(calls, seconds=SECONDS, rest_s=REST_S)
             after = peak.gflops(threads)
             if min(before, after) >= CORES * threads * row.setdefault("one_core", before):
                 break
-        row[f"tries_{threads}"] = attempt + 1
+        row[f"tries_{threads}"] = tries
         row[f"peak_gflops{threads}"] = [before, after]
         row[f"threads{threads}"] = {n: round(t.median_ms, 3) for n, t in timings.rows.items()}
         row[f"p95_{threads}"] = {n: round(t.p95_ms, 3) for n, t in timings.rows.items()}

@@ -8,7 +8,7 @@ struct pv_context {
   void *memory;
   void *loaded;
   struct pv_pool *pool;
-  int32_t next[PV_STEPS + 1]; /* the next unit of each step */
+  int32_t next[PV_MAX_THREADS][PV_STEPS + 16]; /* units of each step that each share has given */
 };
 
 PV_INLINE float *pv_base(const pv_thread *th, const pv_tensor *t) {
@@ -243,18 +243,24 @@ static PV_COLD void pv_input_unit(const pv_thread *th, const pv_stage *s, int un
   pv_input_rows(th, s, h * unit / s->units, h * (unit + 1) / s->units);
 }
 
-/* The value as the file orders it: whole 0 channels first, 1 channels last; a unit is a block. */
+/* The value as the file orders it: whole 0 channels first, 1 channels last; a unit is some rows of
+   a block. */
 static PV_COLD void pv_output_unit(const pv_thread *th, const pv_stage *s, int unit) {
   const pv_tensor *in = &pv_tensors[s->in];
-  float *o = th->context->outputs[s->first];
-  int n = in->c - unit * 16 < 16 ? in->c - unit * 16 : 16;
-  int64_t pixels = (int64_t)in->h * in->w;
-  for (int y = 0; y < in->h; y++) {
-    const float *p = pv_pixels(th, in, y) + (int64_t)unit * in->plane;
-    for (int x = 0; x < in->w; x++)
-      for (int i = 0; i < n; i++) {
-        int64_t pixel = (int64_t)y * in->w + x, c = unit * 16 + i;
-        o[s->whole ? pixel * in->c + c : c * pixels + pixel] = p[x * 16 + i];
-      }
+  const int block = unit / s->chunks, share = unit % s->chunks, w = in->w;
+  const int n = in->c - block * 16 < 16 ? in->c - block * 16 : 16;
+  const int64_t pixels = (int64_t)in->h * w;
+  for (int y = in->h * share / s->chunks; y < in->h * (share + 1) / s->chunks; y++) {
+    const float *p = pv_pixels(th, in, y) + (int64_t)block * in->plane;
+    float *o = th->context->outputs[s->first];
+    if (s->whole) {
+      o += (int64_t)y * w * in->c + block * 16;
+      for (int x = 0; x < w; x++, o += in->c, p += 16)
+        for (int i = 0; i < n; i++) o[i] = p[i];
+    } else {
+      o += block * 16 * pixels + (int64_t)y * w;
+      for (int i = 0; i < n; i++, o += pixels)
+        for (int x = 0; x < w; x++) o[x] = p[x * 16 + i];
+    }
   }
 }

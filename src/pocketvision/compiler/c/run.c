@@ -55,6 +55,20 @@ static void pv_bands(const pv_thread *th, const pv_step *step, int y0, int y1) {
   }
 }
 
+/* Units in as many shares as threads. Each thread does its own share first, which is mostly the
+   channels that it made in the step before, then helps with the others'. */
+static void pv_share_units(const pv_thread *th, const pv_stage *s, int number) {
+  int n = th->context->n_threads;
+  for (int i = 0; i < n; i++) {
+    int share = (th->index + i) % n, from = s->units * share / n, to = s->units * (share + 1) / n;
+    for (;;) {
+      int u = from + pv_claim(&th->context->next[share][number]);
+      if (u >= to) break;
+      s->unit(th, s, u);
+    }
+  }
+}
+
 static void pv_step_run(const pv_thread *th, int number) {
   const pv_step *step = &pv_steps[number];
   const pv_stage *s = &pv_stages[step->first];
@@ -67,8 +81,7 @@ static void pv_step_run(const pv_thread *th, int number) {
   if (th->context->n_threads == 1) {
     for (int u = 0; u < s->units; u++) s->unit(th, s, u);
   } else {
-    int u;
-    while ((u = pv_claim(&th->context->next[number])) < s->units) s->unit(th, s, u);
+    pv_share_units(th, s, number);
   }
   PV_END(step->first);
 }

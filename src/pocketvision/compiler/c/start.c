@@ -216,7 +216,7 @@ int PV_NAME(run)(PV_NAME(t) *m, const float *const *inputs, float *const *output
     if (outputs[i] == NULL) return PV_CODE(NULL_POINTER);
   m->inputs = inputs;
   m->outputs = outputs;
-  memset(m->next, 0, sizeof m->next);
+  memset(m->next, 0, (size_t)m->n_threads * sizeof m->next[0]);
 #ifdef PV_THREADS
   if (m->n_threads > 1) pv_wake(m->pool);
 #endif
