@@ -54,6 +54,7 @@ MODELS = (
 )
 PEERS = ("onnxruntime", "openvino", "ncnn")
 SECONDS = 12.0  # of timing, a network and number of threads
+SETTLE_S = 0.02  # of untimed calls after it: a processor that slept is slow for some milliseconds
 REST_S = 0.03  # ncnn's threads spin on for 20 ms, which makes it faster and others slower
 CORES = 0.85  # of so many times one core's peak: less, and threads share a core or other work runs
 TRIES, WAITS = 3, 20
@@ -190,12 +191,12 @@ def measured(files: Files, peak: Peak) -> dict[str, Any]:
     for threads in (1, 2):
         calls = files.calls(threads, x)
         for tries in range(1, TRIES + 1):
+            row[f"tries_{threads}"] = tries
             before = whole_cores(peak, threads)
-            timings = clock.interleaved(calls, seconds=SECONDS, rest_s=REST_S)
+            timings = clock.interleaved(calls, seconds=SECONDS, rest_s=REST_S, settle_s=SETTLE_S)
             after = peak.gflops(threads)
             if min(before, after) >= CORES * threads * row.setdefault("one_core", before):
                 break
-        row[f"tries_{threads}"] = tries
         row[f"peak_gflops{threads}"] = [before, after]
         row[f"threads{threads}"] = {n: round(t.median_ms, 3) for n, t in timings.rows.items()}
         row[f"p95_{threads}"] = {n: round(t.p95_ms, 3) for n, t in timings.rows.items()}
@@ -271,7 +272,7 @@ def main() -> None:
     result = {
         "host": before,
         "command": "make bench-compiler",
-        "method": clock.METHOD + f"; a rest of {REST_S} s before each untimed call",
+        "method": clock.METHOD + f"; before, a rest of {REST_S} s and {SETTLE_S} s of calls",
         "target": build_c.native().name,
         **summary(rows),
     }

@@ -180,6 +180,7 @@ def interleaved(
     rounds: int = 50,
     seconds: float | None = None,
     rest_s: float = 0.0,
+    settle_s: float = 0.0,
     on_progress: Callable[[float], None] | None = None,
     clock: Callable[[], int] = perf_counter_ns,
 ) -> Timings:
@@ -187,7 +188,8 @@ def interleaved(
 
     Warm-up takes at most `warmup` rounds and `WARMUP_SECONDS`. With `seconds`, rounds go on for
     that long (at least `LEAST_ROUNDS`) and `rounds` is not read. `rest_s` is slept before each
-    untimed call, where threads of some candidate spin on for longer than such a call takes.
+    untimed call, where threads of some candidate spin on for longer than such a call takes, and
+    untimed calls go on for `settle_s`, since processors that slept are slow at first.
     `on_progress` gets the share done, between rounds; `clock` gives nanoseconds. Raises UsageError.
     """
     _check(candidates, warmup, rounds, seconds)
@@ -195,7 +197,7 @@ def interleaved(
     with _no_collection():
         warm = _warm_up(candidates, warmup, clock)
         budget = _Budget(rounds, seconds)
-        samples = _timed_rounds(candidates, budget, on_progress, clock, rest_s)
+        samples = _timed_rounds(candidates, budget, on_progress, clock, (rest_s, settle_s))
     rows = {name: Timing(name=name, samples_ms=tuple(s)) for name, s in samples.items()}
     return Timings(
         rows=rows,
@@ -232,14 +234,18 @@ def _round(
     clock: Callable[[], int],
     *,
     settle: bool,
-    rest_s: float = 0.0,
+    quiet: tuple[float, float] = (0.0, 0.0),
 ) -> dict[str, float]:
     names, times = list(candidates), {}
     for place in turn(len(names), number):
         run = candidates[names[place]]
+        rest_s, settle_s = quiet
         if rest_s:
             sleep(rest_s)
+        begin = clock() if settle_s else 0
         if settle:
+            run()
+        while settle_s and clock() - begin < 1e9 * settle_s:
             run()
         start = clock()
         run()
@@ -285,7 +291,7 @@ def _timed_rounds(
     budget: _Budget,
     on_progress: Callable[[float], None] | None,
     clock: Callable[[], int],
-    rest_s: float,
+    quiet: tuple[float, float],
 ) -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     started, number = clock(), 0
