@@ -298,7 +298,7 @@ def _timed_rounds(
     while (share := budget.done(number, (clock() - started) / 1e9)) < 1:
         if on_progress:
             on_progress(share)
-        for name, t in _round(candidates, number, clock, settle=True, rest_s=rest_s).items():
+        for name, t in _round(candidates, number, clock, settle=True, quiet=quiet).items():
             samples[name].append(t)
         number += 1
     return samples
