@@ -33,10 +33,12 @@ def input_stage(given: g.Input, number: int, out: Tensor) -> Stage:
 
 def output_stage(wanted: g.Output, number: int, inp: Tensor) -> Stage:
     """A value into the file's order."""
+    chunks = max(1, min(-(-SHARES // inp.blocks), inp.h))
     return Stage(
         name=wanted.name,
         unit="pv_output_unit",
-        units=inp.blocks,
+        units=inp.blocks * chunks,
+        chunks=chunks,
         inp=inp,
         out=None,
         first=number,
