@@ -333,6 +333,9 @@ def transposes() -> g.Graph:
         ((3, 2, 4), 20, (3, 3), (2, 2), (0, 0, 0, 0), (3, 2), 1),
         ((3, 3, 4), 3, (4, 4), (2, 2), (3, 1, 0, 2), (1, 1), 1),
         ((3, 4, 16), 16, (5, 5), (4, 4), (1, 3, 2, 0), (1, 1), 16),
+        # 3x3 parts that are large enough for Winograd, with pads of all signs
+        ((9, 8, 20), 20, (3, 3), (1, 1), (3, 1, 0, 2), (1, 1), 1),
+        ((8, 9, 20), 17, (6, 6), (2, 2), (5, 0, 1, 3), (1, 1), 1),
     )
     for i, (shape, c, kernel, stride, some, dilation, groups) in enumerate(rows):
         weight = numbers(shape[2], *kernel, c // groups)
