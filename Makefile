@@ -19,6 +19,7 @@ test-targets: .venv/test.stamp
 	  aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64:qemu-user; do \
 	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
+	[ -d "$$(clang -print-runtime-dir 2>/dev/null)" ] || missing="$$missing libclang-rt-dev"; \
 	if [ -n "$$missing" ]; then \
 	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing \
 	    libc6-dev libc6-dev-arm64-cross; \

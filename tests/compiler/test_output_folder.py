@@ -156,7 +156,7 @@ def test_addresses_and_undefined_behaviour(folders, compiler, target, tmp_path):
     needs(compiler)
     kind = "address,undefined"
     if not runs_sanitized(compiler, kind, tmp_path):
-        pytest.skip(f"{compiler} has no address sanitizer here")
+        pytest.skip(f"{compiler} has no address sanitizer here (make test-targets)")
     folder = write(network(target), tmp_path / "f")
     flags = ["-g", "-O1", *TARGETS[target].flags, f"-fsanitize={kind}", "-fno-sanitize-recover=all"]
     program = linked(compiler, folder, ["test.c", "model.c"], "test", flags)
@@ -219,7 +219,7 @@ def test_threads(compiler, tmp_path):
     """Several models in several threads, each with threads of its own: no race, equal answers."""
     needs(compiler)
     if not runs_sanitized(compiler, "thread", tmp_path):
-        pytest.skip(f"{compiler} has no thread sanitizer here")
+        pytest.skip(f"{compiler} has no thread sanitizer here (make test-targets)")
     folder = write(network("c99"), tmp_path / "f")
     (folder / "stress.c").write_text(STRESS)
     parts, flags = ["stress.c", "model.c", "weights.c"], ["-g", "-O1", "-fsanitize=thread"]
