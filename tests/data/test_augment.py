@@ -272,16 +272,52 @@ def test_grey_pictures_have_no_saturation():
     np.testing.assert_array_equal(out, image[0])
 
 
-def test_erasing_fills_one_rectangle():
-    images = pictures(50)
-    images[images == 77] = 78
-    out = run(images, AugmentConfig(erase=1.0, erase_area=0.25, fill=77))
+def holes(erased, plain):
+    """The box (top, left, height, width) around what differs in any channel, None for nothing."""
+    rows, columns = np.nonzero((erased != plain).any(0).numpy())
+    if not len(rows):
+        return None
+    return rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1
+
+
+def test_an_erased_box_by_hand():
+    """0.4 of 100 x 100 as a square has sides of 63.2; 10/3 as wide as high, 34.6 and 115: cut."""
+    config = AugmentConfig(erase=1.0)
+
+    def box(**numbers):
+        u = dict.fromkeys(DRAWS, 0.5) | {"erase_area": END, "erase": 0.0} | numbers
+        return planned(u, config, (100, 100), (100, 100)).erased
+
+    assert box() == (19, 19, 63, 63)
+    assert box(erase_top=0.0, erase_left=END) == (0, 37, 63, 63)
+    assert box(erase_aspect=END) == (33, 0, 35, 100)
+    assert box(erase_area=0.0)[2:] == (14, 14)  # the least: 0.02
+    assert box(erase=END) == box()  # a probability of 1 leaves none out
+    assert planned(dict.fromkeys(DRAWS, 0.5), NONE, (9, 9), (9, 9)).erased == (0, 0, 0, 0)
+
+
+def test_erasing_leaves_noise_in_one_rectangle_and_the_rest_alone():
+    images = pictures(300, height=32)
+    out = run(images, AugmentConfig(erase=1.0, erase_area=0.25))
+    noise = []
     for image, ours in zip(images, out, strict=True):
-        hole = (ours == 77).all(0)
-        rows, columns = np.nonzero(hole.numpy())
-        box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
-        assert box == hole.sum() <= 0.30 * 24 * 32
-        assert torch.equal(ours[:, ~hole], image[:, ~hole])
+        top, left, height, width = holes(ours, image)
+        assert height * width <= 0.27 * 32 * 32  # sides are rounded to whole pixels
+        assert max(height / width, width / height) <= 10 / 3 * 1.25
+        noise.append(ours[:, top : top + height, left : left + width].numpy().ravel())
+    values = np.concatenate(noise)
+    assert values.mean() == pytest.approx(127.5, abs=1)
+    assert np.bincount(values, minlength=256).std() < 0.05 * len(values) / 256 * 2
+    assert noise[0].tobytes() != noise[1].tobytes()
+
+
+def test_erasing_reaches_its_share_of_images_anew_in_each_epoch():
+    images = pictures(400, channels=1)
+    first, again = (run(images, AugmentConfig(erase=0.25), epoch=e) for e in (0, 1))
+    found = [holes(ours, image) for image, ours in zip(images, first, strict=True)]
+    assert sum(box is not None for box in found) == pytest.approx(100, abs=35)
+    assert not torch.equal(first, again)
+    assert torch.equal(run(images, AugmentConfig(erase=0.0)), images)
 
 
 def test_output_size_and_type():

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
 from pocketvision.data.config import AugmentConfig
-from pocketvision.data.counter import uniforms
+from pocketvision.data.counter import bits, uniforms
 
 # What each drawn number is for; a new one goes to the end, so that the others stay as they were.
 DRAWS = (
@@ -27,6 +27,9 @@ DRAWS = (
     *("brightness", "contrast", "saturation"),
     *("erase", "erase_area", "erase_aspect", "erase_top", "erase_left"),
 )
+NOISE_FROM = 64  # noise takes its numbers from here on, behind those of the draws
+LEAST_ERASED = 0.02  # of the area
+ERASED_ASPECT = 10 / 3  # most that an erased rectangle is wider than high, or higher than wide
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -67,6 +70,7 @@ def augment(
     for i, row in enumerate(drawn.tolist()):
         change = planned(dict(zip(DRAWS, row, strict=True)), config, (height, width), size)
         _apply(images[i : i + 1], change, config, out[i])
+        _erase(out[i], change.erased, seed=seed, epoch=epoch, index=int(numbers[i]))
     return torch.from_numpy(out)
 
 
@@ -105,13 +109,16 @@ def _crop(
 def _erased(
     u: dict[str, float], config: AugmentConfig, size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """A box of up to `erase_area`, half to double as wide as high. Source: arXiv:1708.04896."""
+    """A box of even share of the area, up to `erase_area`, and even logarithm of the aspect.
+
+    Source: arXiv:1708.04896, section 3.2, with the limits of its experiments. A box that is too
+    wide is narrowed to the image, not drawn again.
+    """
     if u["erase"] >= config.erase:
         return 0, 0, 0, 0
-    area, aspect = (
-        config.erase_area * (0.1 + 0.9 * u["erase_area"]),
-        2 ** (2 * u["erase_aspect"] - 1),
-    )
+    least = min(LEAST_ERASED, config.erase_area)
+    area = least + (config.erase_area - least) * u["erase_area"]
+    aspect = ERASED_ASPECT ** (2 * u["erase_aspect"] - 1)
     high, wide = math.sqrt(area / aspect), math.sqrt(area * aspect)
     return _box(size, high, wide, u["erase_top"], u["erase_left"])
 
@@ -137,8 +144,25 @@ def _apply(image: Tensor, change: Change, config: AugmentConfig, out: np.ndarray
     elif values.dtype != np.uint8:
         values = values + np.float32(0.5)
     out[:] = values
-    top, left, height, width = change.erased
-    out[:, top : top + height, left : left + width] = config.fill
+
+
+def _erase(
+    out: np.ndarray, box: tuple[int, int, int, int], *, seed: int, epoch: int, index: int
+) -> None:
+    """Fill a box of uint8 (c, h, w) with noise, a number for each value: the variant of
+    arXiv:1708.04896 (table 3) that helps most.
+    """
+    top, left, height, width = box
+    part = out[:, top : top + height, left : left + width]
+    if part.size:
+        words = bits(
+            seed=seed,
+            epoch=epoch,
+            indices=np.array([index]),
+            count=-(-part.size // 8),
+            first=NOISE_FROM,
+        )
+        part[:] = words.astype("<u8").view(np.uint8).ravel()[: part.size].reshape(part.shape)
 
 
 def _cut(image: Tensor, change: Change, size: tuple[int, int]) -> Tensor:

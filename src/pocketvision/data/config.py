@@ -29,9 +29,9 @@ class AugmentConfig:
     brightness: float = _opt(0.0, "strength of a random factor on all values")
     contrast: float = _opt(0.0, "strength of a random factor on the distance from the mean grey")
     saturation: float = _opt(0.0, "strength of a random factor on the distance from grey")
-    erase: float = _opt(0.0, "probability that one random rectangle is filled")
-    erase_area: float = _opt(0.2, "largest share of the area that is erased")
-    fill: int = _opt(0, "value 0..255 of what is erased, or turned or shifted in from outside")
+    erase: float = _opt(0.0, "probability that one random rectangle becomes noise")
+    erase_area: float = _opt(0.4, "largest share of the area that is erased")
+    fill: int = _opt(0, "value 0..255 of what is turned or shifted in from outside")
 
     def __post_init__(self) -> None:
         for name, (least, most) in BOUNDS.items():

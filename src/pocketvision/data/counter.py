@@ -19,13 +19,13 @@ def mixed(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def bits(*, seed: int, epoch: int, indices: np.ndarray, count: int) -> np.ndarray:
-    """uint64 (n, count) for n sample indices."""
+def bits(*, seed: int, epoch: int, indices: np.ndarray, count: int, first: int = 0) -> np.ndarray:
+    """uint64 (n, count) for n sample indices: numbers `first`, `first` + 1, ... of each."""
     x = np.zeros(1, np.uint64)
     for part in (seed, epoch):
         x = mixed((x + np.uint64(part % 2**64)) * GOLDEN + GOLDEN)
     x = mixed((x + np.asarray(indices).astype(np.uint64)) * GOLDEN + GOLDEN)[:, None]
-    return mixed((x + np.arange(count, dtype=np.uint64)) * GOLDEN + GOLDEN)
+    return mixed((x + np.arange(first, first + count, dtype=np.uint64)) * GOLDEN + GOLDEN)
 
 
 def uniforms(*, seed: int, epoch: int, indices: np.ndarray, count: int) -> np.ndarray:
