@@ -251,3 +251,29 @@ def test_freezing_needs_weights(tmp_path):
         train_run(
             dataset(), start.spec, TrainConfig(), start.preprocess, tmp_path / "run", start=other
         )
+
+
+def test_mixing_leaves_the_first_phase_alone(tmp_path):
+    """Epoch 0 is fitted to whole images and their own classes; norms are measured on mixed ones."""
+    few = {"steps": 3, "batch_size": 8, "threads": 1}
+    rows = []
+    for kind in ({}, {"mixup": 1.0}, {"cutmix": 1.0, "erasing": 1.0}):
+        run(tmp_path / str(len(rows)), **few, **kind)
+        rows.append(rows_of(tmp_path / str(len(rows)))[0])
+    assert [row["epoch"] for row in rows] == ["0"] * 3
+    for row in rows[1:]:
+        assert row["val_accuracy"] == rows[0]["val_accuracy"]
+        for name in ("train_loss", "val_loss"):
+            assert float(row[name]) == pytest.approx(float(rows[0][name]), rel=1e-3)
+
+
+def test_norms_are_measured_on_batches_as_the_steps_see_them(tmp_path, monkeypatch):
+    from pocketvision.train import mixing, run as runs  # noqa: I001
+
+    counted = []
+    plan = mixing.planned
+    monkeypatch.setattr(
+        mixing, "planned", lambda *a, **k: counted.append(k["step"]) or plan(*a, **k)
+    )
+    run(tmp_path / "run", steps=2, batch_size=8, mixup=1.0)
+    assert counted == [*range(runs.MEASURED_BATCHES), 0, 1]

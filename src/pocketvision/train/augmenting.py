@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from pocketvision.data.augment import augment
 from pocketvision.data.config import PRESETS, AugmentConfig
 from pocketvision.data.dataset import Dataset
 from pocketvision.errors import UnknownName, closest
+from pocketvision.train.config import TrainConfig
 from pocketvision.train.job import Augment
 
 
@@ -25,6 +28,14 @@ def preset(name: str | None, dataset: Dataset) -> AugmentConfig:
             f"no augmentation {chosen!r}{closest(chosen, PRESETS)} (--augment takes: {known})"
         )
     return PRESETS[chosen]
+
+
+def chosen(config: TrainConfig, dataset: Dataset) -> AugmentConfig:
+    """The preset with what --color-jitter and --erasing say instead. Raises UnknownName."""
+    found, jitter = preset(config.augment, dataset), config.color_jitter
+    if jitter is not None:
+        found = replace(found, brightness=jitter, contrast=jitter, saturation=jitter)
+    return found if config.erasing is None else replace(found, erase=config.erasing)
 
 
 def bound(config: AugmentConfig, seed: int) -> Augment:

@@ -81,6 +81,18 @@ class TrainConfig:
         None, "dropout before the last layer (left out: the model's own)", least=0, most=0.95)
     drop_path: float = opt(0.0, "share of samples that skip the deepest block", least=0, most=0.9)
     augment: str | None = opt(None, "augmentation preset (left out: chosen by the data)")
+    color_jitter: float | None = opt(
+        None, "strength of random brightness, contrast and saturation, instead of the preset's",
+        least=0, most=1)
+    erasing: float | None = opt(
+        None, "share of images in which a random rectangle becomes noise, instead of the preset's",
+        least=0, most=1)
+    mixup: float | None = opt(
+        None, "blend each image and its target with another's; the share is drawn from "
+        "Beta(a, a), 0: never", least=0, most=10)
+    cutmix: float | None = opt(
+        None, "paste a box of another image, its area's share goes to that one's class; with "
+        "--mixup each batch takes one of the two", least=0, most=10)
     train_scale: float = opt(
         1.0, "side of training images as a share of the input's; less is faster",
         least=0.25, most=1)

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def cross_entropy(logits_nk: Tensor, truth_n: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean over n of -sum_k q_k log p_k, with q = (1 - smoothing) one-hot + smoothing / k.
+def cross_entropy(logits_nk: Tensor, truth: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean over n of -sum_k q_k log p_k, with q = (1 - smoothing) t + smoothing / k; `truth` holds
+    the target shares t, or classes whose t is one-hot.
 
-    Shapes: (n, k), (n,) -> ().   Source of the smoothing: arXiv:1512.00567, section 7.
+    Shapes: (n, k), (n, k) or (n,) -> ().   Source of the smoothing: arXiv:1512.00567, section 7.
     """
-    return F.cross_entropy(logits_nk.float(), truth_n, label_smoothing=smoothing)
+    return F.cross_entropy(logits_nk.float(), truth, label_smoothing=smoothing)

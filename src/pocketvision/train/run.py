@@ -34,7 +34,7 @@ from pocketvision.train.memory import keep_freed_memory
 from pocketvision.train.norms import bare_layers, measure_, with_norms
 from pocketvision.train.outputs import Data, kept, write_json
 from pocketvision.train.start import Start
-from pocketvision.train.step import indices_of, inputs
+from pocketvision.train.step import batch
 
 Listener = Callable[[Event], None]
 MEASURED_BATCHES = 4
@@ -220,7 +220,7 @@ def _job(
         plan=plan,
         preprocess=preprocess,
         labels=Labels(names=data.dataset.classes),
-        augment=augmenting.bound(augmenting.preset(config.augment, data.dataset), config.seed),
+        augment=augmenting.bound(augmenting.chosen(config, data.dataset), config.seed),
         start=start,
     )
     folded = bare_layers(job.network.spec) if start and config.freeze != "trunk" else ()
@@ -244,7 +244,7 @@ def with_measured_norms(job: Job, names: Sequence[str]) -> Job:
     network = start.network(seed=job.config.seed, drop_path=job.config.drop_path)
     job = replace(job, network=network, start=start)
     steps = range(min(MEASURED_BATCHES, job.plan.per_epoch))
-    batches = (inputs(indices_of(step, job), job, epoch=0, hw=job.plan.first_hw) for step in steps)
+    batches = (batch(step, job, hw=job.plan.first_hw)[0] for step in steps)
     measure_(network, names, batches)
     return job
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pocketvision.data.order import order
 from pocketvision.errors import PocketvisionError
 from pocketvision.preprocess import Preprocess, scale_and_bias
-from pocketvision.train import schedule
+from pocketvision.train import mixing, schedule
 from pocketvision.train.job import Job
 from pocketvision.train.losses import cross_entropy
 from pocketvision.train.optim import set_lr
@@ -34,9 +34,7 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple
     finite, before any weight has moved. `hw` overrides the plan's image size.
     """
     step, plan = state.step, job.plan
-    indices = indices_of(step, job)
-    x = inputs(indices, job, epoch=step // plan.per_epoch, hw=hw or schedule.size(step, plan))
-    truth = torch.from_numpy(job.train.truth[indices])
+    x, truth = batch(step, job, hw=hw or schedule.size(step, plan))
     set_lr(state.optimizer, schedule.lr(step, plan))
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
@@ -46,9 +44,9 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple
     _update(state, job)
     value = loss.item()
     state.step += 1
-    state.loss_sum += value * len(indices)
-    state.seen += len(indices)
-    return value, len(indices)
+    state.loss_sum += value * len(x)
+    state.seen += len(x)
+    return value, len(x)
 
 
 def _thaw(state: State, job: Job) -> None:
@@ -72,6 +70,20 @@ def indices_of(step: int, job: Job) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _order(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.asarray(order(n, seed=seed, epoch=epoch))
+
+
+def batch(step: int, job: Job, *, hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What a step sees at size `hw`: images (b, c, h, w) and their classes, int64 (b,), or where
+    images are mixed the shares of all classes, float32 (b, k).
+    """
+    config, indices = job.config, indices_of(step, job)
+    x = inputs(indices, job, epoch=step // job.plan.per_epoch, hw=hw)
+    truth = torch.from_numpy(job.train.truth[indices])
+    strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}
+    mix = mixing.planned(len(x), hw, **strengths, seed=config.seed, step=step)
+    if mix is None:
+        return x, truth
+    return mixing.mixed_(x, mix), mixing.targets(truth, mix, len(job.labels.names))
 
 
 def inputs(indices: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:

@@ -1,0 +1,35 @@
+"""Which augmentation a run uses: its preset, and what flags say instead."""
+
+from dataclasses import replace
+
+import pytest
+
+from pocketvision.data.config import NONE, PHOTO
+from pocketvision.train.augmenting import chosen
+from pocketvision.train.config import TrainConfig
+from tests.train.tiny import dataset_of
+
+
+def of(**settings):
+    return chosen(TrainConfig(**settings), dataset_of())
+
+
+def test_flags_left_out_leave_the_preset():
+    assert of() is PHOTO
+    assert of(augment="none") is NONE
+
+
+def test_color_jitter_is_brightness_contrast_and_saturation():
+    assert of(color_jitter=0.5) == replace(PHOTO, brightness=0.5, contrast=0.5, saturation=0.5)
+    off = of(color_jitter=0.0)
+    assert (off.flip, off.recolours) == (PHOTO.flip, False)
+
+
+def test_erasing_is_a_share_of_images():
+    assert of(erasing=0.25) == replace(PHOTO, erase=0.25)
+    assert of(augment="none", erasing=0.1, color_jitter=0.2).erase == 0.1
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "color_jitter", "erasing"])
+def test_the_trace_holds_each(name):
+    assert TrainConfig(**{name: 0.5}).trace()[name] == 0.5
