@@ -98,6 +98,13 @@ def test_the_page_says_what_the_files_say(folder):
     assert "spec.name" not in text
 
 
+def test_a_mixed_runs_training_loss_is_explained(folder):
+    assert "only the latter compares runs" not in written(folder).text()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "mixup": 0.2, "cutmix": 1.0}))
+    assert "mixup and cutmix: the training loss is that of mixed" in written(folder).text()
+
+
 def test_the_page_stands_alone(folder):
     page = written(folder)
     names = {name for name, _ in page.elements}

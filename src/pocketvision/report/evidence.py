@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from pocketvision.report.words import figure, percent
 
 MOST_PAIRS = 10
 MOST_MISTAKES = 24
+MIXED_LOSS = (
+    "the training loss is that of mixed images and their shared targets. It cannot fall to 0 and "
+    "may stay above the validation loss; only the latter compares runs."
+)
 
 
 def curves(run: Run) -> Markup:
@@ -28,7 +33,13 @@ def curves(run: Run) -> Markup:
     charts = [c for c in (_loss_chart(run.epochs), _accuracy_chart(run.epochs)) if c]
     if not charts:
         return tag("p", "results.csv holds no finished epoch yet.", class_="missing")
-    return tag("div", charts, class_="charts")
+    return join([tag("div", charts, class_="charts"), _mixed(run.config or {})])
+
+
+def _mixed(config: Mapping[str, Any]) -> Markup:
+    """What to know of the training loss where images were mixed."""
+    flags = [flag for flag in ("mixup", "cutmix") if config.get(flag)]
+    return tag("p", f"{' and '.join(flags)}: {MIXED_LOSS}") if flags else Markup("")
 
 
 def _loss_chart(epochs: Sequence[Epoch]) -> Markup | None:
