@@ -109,10 +109,11 @@ def _crop(
 def _erased(
     u: dict[str, float], config: AugmentConfig, size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """A box of even share of the area, up to `erase_area`, and even logarithm of the aspect.
+    """A box of even share of the area, up to `erase_area`, and even logarithm of the aspect, so
+    that tall and wide ones come alike.
 
-    Source: arXiv:1708.04896, section 3.2, with the limits of its experiments. A box that is too
-    wide is narrowed to the image, not drawn again.
+    Source: arXiv:1708.04896, with its limits; there the aspect itself is even, and a box that does
+    not fit is drawn again instead of narrowed.
     """
     if u["erase"] >= config.erase:
         return 0, 0, 0, 0
@@ -149,9 +150,7 @@ def _apply(image: Tensor, change: Change, config: AugmentConfig, out: np.ndarray
 def _erase(
     out: np.ndarray, box: tuple[int, int, int, int], *, seed: int, epoch: int, index: int
 ) -> None:
-    """Fill a box of uint8 (c, h, w) with noise, a number for each value: the variant of
-    arXiv:1708.04896 (table 3) that helps most.
-    """
+    """Fill a box of uint8 (c, h, w) with noise, a number for each value, as arXiv:1708.04896."""
     top, left, height, width = box
     part = out[:, top : top + height, left : left + width]
     if part.size:
