@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_runtimes import MODELS
 
 from pocketvision import bundle as bundles
 from pocketvision.bench import clock
@@ -43,15 +44,6 @@ from pocketvision.model import Network, build
 from pocketvision.preprocess import Preprocess
 from pocketvision.zoo.lookup import resolve
 
-MODELS = (
-    "mobilenet_v1",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "mobilenext",
-    "rexnet",
-    "mixnet_s",
-)
 PEERS = ("onnxruntime", "openvino", "ncnn")
 SECONDS = 12.0  # of timing, a network and number of threads
 SETTLE_S = 0.02  # of untimed calls after it: a processor that slept is slow for some milliseconds

@@ -15,17 +15,10 @@ from pocketvision.compiler.graph import Graph
 from pocketvision.compiler.plan import Options, plan
 from pocketvision.compiler.program import Program
 from pocketvision.compiler.project import FLOAT_FLAGS
+from pocketvision.compiler.runtime import Context, aligned
 from pocketvision.compiler.targets import Target
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
-
-
-def aligned(values: np.ndarray) -> np.ndarray:
-    """A copy that begins at a whole cache line, with zeros behind it."""
-    block = np.zeros(values.size + 32, np.float32)
-    at = (-block.ctypes.data % 64) // 4
-    block[at : at + values.size] = values
-    return block[at:]
 
 
 @dataclass
@@ -43,25 +36,12 @@ class Many:
         program = self.programs[name]
         if name not in self.weights:
             self.weights[name] = aligned(program.weights)
-        w, model = self.weights[name], ctypes.c_void_p()
-        at = ctypes.c_void_p
-        create, run = self.code[f"{name}_create"], self.code[f"{name}_run"]
-        code = create(
-            ctypes.byref(model),
-            at(w.ctypes.data),
-            ctypes.c_size_t(4 * program.weights.size),
-            threads,
-        )
-        assert code == 0, (name, code)
+        context = Context(self.code, name, self.weights[name], threads)
         x = [np.ascontiguousarray(a, np.float32) for a in inputs]
-        given = (ctypes.c_void_p * len(x))(*[a.ctypes.data for a in x])
         found = []
         for _ in range(times):
-            y = [np.full(n, np.nan, np.float32) for n in program.output_floats]
-            made = (ctypes.c_void_p * len(y))(*[a.ctypes.data for a in y])
-            assert run(model, given, made) == 0
-            found.append(y)
-        self.code[f"{name}_destroy"](model)
+            found.append([np.full(n, np.nan, np.float32) for n in program.output_floats])
+            context.run(x, found[-1])
         for again in found[1:]:
             assert all(np.array_equal(a, b) for a, b in zip(found[0], again, strict=True)), name
         return found[0]
@@ -95,7 +75,7 @@ def compiled(
     for process in waiting:
         finished(process)
     library = folder / "all.so"
-    link = ["gcc", *flags, "-shared", "-o", str(library), *objects, *target.link]
+    link = ["gcc", *flags, "-shared", "-o", str(library), *objects, "-lm", "-pthread"]
     finished(subprocess.Popen(link, stderr=subprocess.PIPE, text=True))
     return Many(ctypes.CDLL(str(library)), programs)
 

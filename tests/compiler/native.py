@@ -1,7 +1,7 @@
 """Compile hand-made graphs and run them: what tests of plans and kernels share."""
 
 import ctypes
-import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,10 +10,10 @@ import numpy as np
 from pocketvision.compiler import build, emit
 from pocketvision.compiler.graph import Graph
 from pocketvision.compiler.plan import Options, plan
-from pocketvision.compiler.program import Program
+from pocketvision.compiler.runtime import Context, aligned
 from pocketvision.compiler.targets import TARGETS, Target
 
-CC = next((c for c in ("gcc", "clang", "cc") if build.shutil.which(c)), None)
+CC = next((c for c in ("gcc", "clang", "cc") if shutil.which(c)), None)
 RUNNABLE = tuple(n for n in ("x86-64-v4", "x86-64-v3", "c99") if build.runs(n))
 
 
@@ -23,7 +23,7 @@ class Loaded:
     def __init__(
         self, graph: Graph, target: Target, options: Options | None = None, threads: int = 1
     ) -> None:
-        self.program: Program = plan(graph, target, options)
+        self.program = plan(graph, target, options)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             (folder / "model.h").write_text(emit.header("net", self.program, target))
@@ -33,25 +33,12 @@ class Loaded:
 
     def start(self, threads: int) -> None:
         """A context of its own with so many threads."""
-        values = self.program.weights
-        block = np.empty(values.size + 16, np.float32)
-        at = (-block.ctypes.data % 64) // 4
-        self.weights = block[at : at + values.size]
-        self.weights[:] = values
-        self.model = ctypes.c_void_p()
-        create = self.code.net_create
-        create.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        size = self.weights.nbytes
-        code = create(ctypes.byref(self.model), self.weights.ctypes.data, size, threads)
-        assert code == 0
+        self.context = Context(self.code, "net", aligned(self.program.weights), threads)
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Flat outputs of one image's flat inputs."""
-        x = [np.ascontiguousarray(a, np.float32) for a in inputs]
         y = [np.full(n, np.nan, np.float32) for n in self.program.output_floats]
-        given = (ctypes.c_void_p * len(x))(*[a.ctypes.data for a in x])
-        made = (ctypes.c_void_p * len(y))(*[a.ctypes.data for a in y])
-        assert self.code.net_run(self.model, given, made) == 0
+        self.context.run([np.ascontiguousarray(a, np.float32) for a in inputs], y)
         return y
 
 
@@ -63,6 +50,3 @@ def here() -> Target:
 def worst(got: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference, as a share of the largest value."""
     return float(np.abs(got.ravel() - wanted.ravel()).max() / np.abs(wanted).max())
-
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")

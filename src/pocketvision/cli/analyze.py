@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -67,19 +68,8 @@ def analyze(
     out.say(headline(spec, total))
     out.say("\nwhere it goes (parameters without batch-norm and biases):\n")
     out.table([asdict(s) for s in shares])
-    out.say(f"\n{FORMULAS}")
-    out.say(
-        f"\none layer, K {kernel}, M {m}, N {n}, F {side}; each row adds a step "
-        f"(separable over standard: {formulas.reduction(shape):.4f}):\n"
-    )
-    out.table([asdict(row) for row in example])
     ways = _ways(shape)
-    if ways:
-        out.say(
-            "\nthe standard convolution of that layer, directly and by Winograd's tiles "
-            "(arXiv:1509.09308; error of float32, of the largest output):\n"
-        )
-        out.table([{**asdict(way), "error": f"{way.error:.1e}"} for way in ways])
+    _say_example(out, shape, example, ways)
     out.result(
         {
             "name": spec.name,
@@ -91,6 +81,27 @@ def analyze(
         }
     )
     out.next("pocketvision", "show", model, "--layers")
+
+
+def _say_example(
+    out: Output,
+    shape: formulas.Shape,
+    example: Sequence[formulas.Layer],
+    ways: Sequence[Algorithm],
+) -> None:
+    """The formulas, one layer step by step, and the ways to compute its convolution."""
+    out.say(f"\n{FORMULAS}")
+    out.say(
+        f"\none layer, K {shape.kernel}, M {shape.c_in}, N {shape.c_out}, F {shape.side}; each row "
+        f"adds a step (separable over standard: {formulas.reduction(shape):.4f}):\n"
+    )
+    out.table([asdict(row) for row in example])
+    if ways:
+        out.say(
+            "\nthe standard convolution of that layer, directly and by Winograd's tiles "
+            "(arXiv:1509.09308; error of float32, of the largest output):\n"
+        )
+        out.table([{**asdict(way), "error": f"{way.error:.1e}"} for way in ways])
 
 
 def _ways(shape: formulas.Shape) -> tuple[Algorithm, ...]:

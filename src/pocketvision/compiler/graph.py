@@ -108,6 +108,18 @@ class Conv(_One):
         """Height and width of the kernel."""
         return (self.weight.shape[1], self.weight.shape[2])
 
+    def dense(self) -> np.ndarray:
+        """Weights (c_out, kh, kw, c_in) of one group that computes the same: zeros in between."""
+        if self.groups == 1:
+            return self.weight
+        c_out, kh, kw, per_in = self.weight.shape
+        made = np.zeros((c_out, kh, kw, per_in * self.groups), self.weight.dtype)
+        per_out = c_out // self.groups
+        for i in range(self.groups):
+            rows = slice(i * per_out, (i + 1) * per_out)
+            made[rows, ..., i * per_in : (i + 1) * per_in] = self.weight[rows]
+        return made
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Depthwise(_One):

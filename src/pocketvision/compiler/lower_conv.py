@@ -108,7 +108,7 @@ def conv(
     plain = kh == kw == 1 and node.stride == (1, 1) and node.pads == (0, 0, 0, 0)
     whole = plain and all(t is None or t.plain for t in (inp, out, res))
     run = out.h * out.w if whole else out.w
-    matrix = dense(node)
+    matrix = node.dense()
     flat = matrix.reshape(len(matrix), -1)
     panels, channel = [], 0
     added = 0 if res is None else min(out.c, res.blocks * BLOCK)  # a residual may be narrower
@@ -164,21 +164,6 @@ def _taps(weight: np.ndarray) -> int:
         count += int(here.sum()) * (kh - 2 * cut) * (kw - 2 * cut)
         left &= ~here
     return count
-
-
-def dense(node: g.Conv) -> np.ndarray:
-    """The weights (c_out, kh, kw, c_in) of an ungrouped convolution that computes the same."""
-    w = node.weight
-    if node.groups == 1:
-        return w
-    c_out, kh, kw, per = w.shape
-    made = np.zeros((c_out, kh, kw, per * node.groups), w.dtype)
-    each = c_out // node.groups
-    for i in range(node.groups):
-        made[i * each : (i + 1) * each, :, :, i * per : (i + 1) * per] = w[
-            i * each : (i + 1) * each
-        ]
-    return made
 
 
 def _panel(

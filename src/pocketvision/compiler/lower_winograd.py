@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import numpy as np
 
@@ -20,7 +21,7 @@ SCRATCH_BYTES = 400 * 1024  # of a unit's tiles; a second cache holds them
 REUSED_BYTES = 1024 * 1024  # larger weights are read as seldom as can be
 
 
-def is_possible(node: g.Node, shapes: Callable[[str], g.Shape]) -> bool:
+def is_possible(node: g.Node, shapes: Callable[[str], g.Shape]) -> TypeGuard[g.Conv]:
     """True for a dense 3x3 convolution of stride 1 over whole blocks."""
     return (
         isinstance(node, g.Conv)

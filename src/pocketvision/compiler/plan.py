@@ -32,9 +32,11 @@ class Options:
     """`fuse` False keeps every value whole, layer by layer, for comparison.
 
     `algorithms` chooses among direct, winograd2 and winograd4; the usual one where it is silent.
+    Without `winograd` all convolutions are direct.
     """
 
     fuse: bool = True
+    winograd: bool = True
     algorithms: Mapping[str, str] = field(default_factory=dict)  # of convolutions, by output
 
 
@@ -95,7 +97,7 @@ class _Planner:
 
     def tile(self, node: g.Node) -> int:
         """m where a convolution is done by F(m x m, 3 x 3), 0 where directly."""
-        if not isinstance(node, g.Conv) or not lower_winograd.is_possible(node, self.shape):
+        if not self.options.winograd or not lower_winograd.is_possible(node, self.shape):
             return 0
         usual = lower_winograd.usual(node, self.shape(node.output))
         return lower_winograd.tile(self.options.algorithms.get(node.output, usual))
@@ -171,26 +173,11 @@ class _Planner:
     def conv(self, node: g.Conv) -> Stage:
         """A convolution."""
         find = self.tensors
-        m = self.tile(node)
-        if m:
-            return lower_winograd.conv(
-                node,
-                find[node.x],
-                find[node.output],
-                self.weights,
-                self.target,
-                m,
-                res=find[node.residual] if node.residual else None,
-            )
-        return lower_conv.conv(
-            node,
-            find[node.x],
-            find[node.output],
-            self.weights,
-            self.target,
-            res=find[node.residual] if node.residual else None,
-            gate=find[node.gate] if node.gate else None,
-        )
+        res = find[node.residual] if node.residual else None
+        common = (node, find[node.x], find[node.output], self.weights, self.target)
+        if m := self.tile(node):
+            return lower_winograd.conv(*common, m, res=res)
+        return lower_conv.conv(*common, res=res, gate=find[node.gate] if node.gate else None)
 
     # --------------------------------------------------------------------------------- chains
 
@@ -219,7 +206,7 @@ class _Planner:
     def program(self) -> Program:
         """Steps over one arena."""
         steps = [self.step(chain) for chain in self.stages()]
-        shared = _placed(steps, local=False) + SLACK
+        shared = _placed(steps) + SLACK
         own = max((_stacked(step) for step in steps), default=0) + SLACK
         tensors = tuple(
             {id(t): t for step in steps for s in step.stages for t in s.tensors}.values()
@@ -343,13 +330,13 @@ def _band(links: Sequence[_Link], cache_bytes: int) -> int:
 # ------------------------------------------------------------------------------------------- arena
 
 
-def _placed(steps: Sequence[Step], *, local: bool) -> int:
+def _placed(steps: Sequence[Step]) -> int:
     """Give every shared tensor an address; the floats that all take. Largest first, lowest gap."""
     lives: dict[int, tuple[Tensor, int, int]] = {}
     for number, step in enumerate(steps):
         for stage in step.stages:
             for t in stage.tensors:
-                if t.local == local:
+                if not t.local:
                     first = lives[id(t)][1] if id(t) in lives else number
                     lives[id(t)] = (t, first, number)
     placed: list[tuple[Tensor, int, int]] = []

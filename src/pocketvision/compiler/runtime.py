@@ -20,36 +20,27 @@ MAX_THREADS = 64
 ALIGNMENT = 64
 
 
-class Library:
-    """A network in a loaded library, with its weights; one call at a time, others wait."""
+class Context:
+    """One model of loaded code: its C functions all begin with `name`.
 
-    def __init__(self, path: Path, weights: Path, about: Mapping[str, Any], *, threads: int):
-        self.about = about
-        self.threads = min(threads, MAX_THREADS) if about["threads"] else 1
-        self.inputs = [tuple(i["shape"]) for i in about["inputs"]]
-        self.outputs = [tuple(o["shape"]) for o in about["outputs"]]
-        self.output_names = tuple(o["name"] for o in about["outputs"])
-        self._code = _opened(path, str(about["target"]))
-        self._name = str(about["name"])
-        self._turn = threading.Lock()
-        self._weights = _aligned(weights)
-        self._model = self._created(path)
+    `weights` begin at a multiple of 64 bytes (see `aligned`). Raises BundleError with the library's
+    own words where it refuses them.
+    """
 
-    def _created(self, path: Path) -> ctypes.c_void_p:
-        model, w = ctypes.c_void_p(), self._weights
-        create = self._function("create", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
-                                ctypes.c_size_t, ctypes.c_int)  # fmt: skip
+    def __init__(self, code: ctypes.CDLL, name: str, weights: np.ndarray, threads: int) -> None:
+        self._code, self._name, self._weights = code, name, weights
+        self._model = ctypes.c_void_p()
+        create = self.function("create", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
+                               ctypes.c_size_t, ctypes.c_int)  # fmt: skip
         # An empty array may lie anywhere; its length alone is wrong then.
-        place = w.ctypes.data if w.size else ALIGNMENT
-        code = create(ctypes.byref(model), place, w.nbytes, self.threads)
-        if code:
-            raise BundleError(f"{path}: {self.error(code)}")
-        destroy = self._function("destroy", None, ctypes.c_void_p)
-        weakref.finalize(self, destroy, model)
-        self._run = self._function("run", ctypes.c_int, *[ctypes.c_void_p] * 3)
-        return model
+        place = weights.ctypes.data if weights.size else ALIGNMENT
+        if failed := create(ctypes.byref(self._model), place, weights.nbytes, threads):
+            raise BundleError(self.error(failed))
+        weakref.finalize(self, self.function("destroy", None, ctypes.c_void_p), self._model)
+        self._run = self.function("run", ctypes.c_int, *[ctypes.c_void_p] * 3)
 
-    def _function(self, name: str, result: Any, *arguments: Any) -> Any:
+    def function(self, name: str, result: Any, *arguments: Any) -> Any:
+        """One of its C functions. Raises BundleError where the library has none of that name."""
         try:
             found = getattr(self._code, f"{self._name}_{name}")
         except AttributeError:
@@ -59,21 +50,45 @@ class Library:
 
     def error(self, code: int) -> str:
         """A code in words."""
-        text: bytes = self._function("error", ctypes.c_char_p, ctypes.c_int)(code)
+        text: bytes = self.function("error", ctypes.c_char_p, ctypes.c_int)(code)
         return text.decode()
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """One image's inputs, contiguous float32, into arrays of the outputs' sizes."""
+        given = (ctypes.c_void_p * len(inputs))(*[a.ctypes.data for a in inputs])
+        made = (ctypes.c_void_p * len(outputs))(*[a.ctypes.data for a in outputs])
+        if code := self._run(self._model, given, made):
+            raise UsageError(f"the network cannot run: {self.error(code)}")
+
+
+class Library:
+    """A network in a loaded library, with its weights; one call at a time, others wait."""
+
+    def __init__(self, path: Path, weights: Path, about: Mapping[str, Any], *, threads: int):
+        self.about = about
+        self.threads = min(threads, MAX_THREADS) if about["threads"] else 1
+        self.inputs = [tuple(i["shape"]) for i in about["inputs"]]
+        self.outputs = [tuple(o["shape"]) for o in about["outputs"]]
+        self.output_names = tuple(o["name"] for o in about["outputs"])
+        self._turn = threading.Lock()
+        code, values = _opened(path, str(about["target"])), _read(weights)
+        try:
+            self._context = Context(code, str(about["name"]), values, self.threads)
+        except BundleError as e:
+            raise BundleError(f"{path}: {e}") from None
 
     def memory_bytes(self, threads: int) -> int:
         """What a model takes beside the weights."""
-        return int(self._function("memory", ctypes.c_size_t, ctypes.c_int)(threads))
+        return int(self._context.function("memory", ctypes.c_size_t, ctypes.c_int)(threads))
 
     def preprocess(self, rgb: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> the first input, prepared by the library's own code."""
         image = np.ascontiguousarray(rgb, np.uint8)
         out = np.empty(self.inputs[0], np.float32)
-        prepare = self._function("preprocess", ctypes.c_int, ctypes.c_void_p, ctypes.c_int,
-                                 ctypes.c_int, ctypes.c_void_p)  # fmt: skip
+        prepare = self._context.function("preprocess", ctypes.c_int, ctypes.c_void_p, ctypes.c_int,
+                                         ctypes.c_int, ctypes.c_void_p)  # fmt: skip
         if code := prepare(image.ctypes.data, *image.shape[:2], out.ctypes.data):
-            raise UsageError(f"the image cannot be prepared: {self.error(code)}")
+            raise UsageError(f"the image cannot be prepared: {self._context.error(code)}")
         return out
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -83,12 +98,8 @@ class Library:
                 raise UsageError(f"the network takes {shape}, got {x.shape}")
         flat = [np.ascontiguousarray(x, np.float32) for x in inputs]
         y = [np.empty(shape, np.float32) for shape in self.outputs]
-        given = (ctypes.c_void_p * len(flat))(*[a.ctypes.data for a in flat])
-        made = (ctypes.c_void_p * len(y))(*[a.ctypes.data for a in y])
         with self._turn:
-            code = self._run(self._model, given, made)
-        if code:
-            raise UsageError(f"the network cannot run: {self.error(code)}")
+            self._context.run(flat, y)
         return y
 
 
@@ -141,16 +152,20 @@ def _opened(path: Path, target: str) -> ctypes.CDLL:
         ) from None
 
 
-def _aligned(path: Path) -> np.ndarray:
-    """The file's bytes in memory, from a multiple of 64 on."""
+def aligned(data: np.ndarray) -> np.ndarray:
+    """A copy that begins at a multiple of 64 bytes, as the C code wants its weights."""
+    block = np.empty(data.nbytes + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    copy = block[start : start + data.nbytes].view(data.dtype)
+    copy[:] = data.reshape(-1)
+    return copy
+
+
+def _read(path: Path) -> np.ndarray:
+    """The weights of a file."""
     try:
-        size = path.stat().st_size
-        block = np.empty(size + ALIGNMENT, np.uint8)
-        start = -block.ctypes.data % ALIGNMENT
-        data = block[start : start + size]
-        data[:] = np.frombuffer(path.read_bytes(), np.uint8)
+        return aligned(np.frombuffer(path.read_bytes(), np.uint8))
     except FileNotFoundError:
         raise BundleError(f"{path} is missing: copy the whole folder") from None
     except (OSError, ValueError) as e:
         raise BundleError(f"cannot read {path}: {e}") from None
-    return data

@@ -14,6 +14,7 @@ from pocketvision.compiler import build, emit, lower_winograd
 from pocketvision.compiler import graph as g
 from pocketvision.compiler.plan import Options, plan
 from pocketvision.compiler.program import Program, Stage
+from pocketvision.compiler.runtime import Context, aligned
 from pocketvision.compiler.targets import Target
 from pocketvision.errors import PocketvisionError
 
@@ -64,8 +65,7 @@ def stage_times(
 def choices(graph: g.Graph) -> list[str]:
     """Outputs of the convolutions that can be done in several ways."""
     shapes = graph.shapes.__getitem__
-    convs = (n for n in graph.nodes if isinstance(n, g.Conv))
-    return [n.output for n in convs if lower_winograd.is_possible(n, shapes)]
+    return [n.output for n in graph.nodes if lower_winograd.is_possible(n, shapes)]
 
 
 def fastest(graph: g.Graph, target: Target, *, compiler: str | None = None) -> dict[str, str]:
@@ -86,36 +86,18 @@ def fastest(graph: g.Graph, target: Target, *, compiler: str | None = None) -> d
 
 def _least(code: ctypes.CDLL, program: Program, rounds: int) -> np.ndarray:
     """The least seconds of each stage over some runs."""
-    weights = _aligned(program.weights)
-    model = ctypes.c_void_p()
-    create = code[f"{NAME}_create"]
-    create.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    if create(ctypes.byref(model), weights.ctypes.data, weights.nbytes, 1):
-        raise PocketvisionError("the timed library cannot be set up: not enough memory")
+    context = Context(code, NAME, aligned(program.weights), 1)
     rng = np.random.default_rng(0)
     x = [rng.standard_normal(n).astype(np.float32) for n in program.input_floats]
     y = [np.empty(n, np.float32) for n in program.output_floats]
-    given = (ctypes.c_void_p * len(x))(*[a.ctypes.data for a in x])
-    made = (ctypes.c_void_p * len(y))(*[a.ctypes.data for a in y])
-    spent = code[f"{NAME}_profile"]
-    spent.restype = ctypes.POINTER(ctypes.c_double)
+    spent = context.function("profile", ctypes.POINTER(ctypes.c_double))
     count = sum(len(step.stages) for step in program.steps)
-    run, least = code[f"{NAME}_run"], np.full(count, np.inf)
+    least = np.full(count, np.inf)
     for _ in range(rounds):
         before = np.array(spent()[:count])
-        run(model, given, made)
+        context.run(x, y)
         least = np.minimum(least, np.array(spent()[:count]) - before)
-    code[f"{NAME}_destroy"](model)
     return least
-
-
-def _aligned(values: np.ndarray) -> np.ndarray:
-    """A copy that begins at a multiple of 64 bytes."""
-    block = np.empty(values.size + 16, np.float32)
-    start = (-block.ctypes.data % 64) // 4
-    copy = block[start : start + values.size]
-    copy[:] = values
-    return copy
 
 
 def _kind(stage: Stage) -> str:

@@ -1,8 +1,8 @@
 """Machines that C is written for: vector length, registers, compiler flags.
 
 A kernel holds `rows x vectors` sums in registers; which shapes run well is a matter of how many
-registers there are and of how many loads go beside a multiply-add. The figures below were measured
-(x86-64-v4) or follow from the number of registers.
+registers there are and of how many loads go beside a multiply-add. The figures of x86-64-v4
+were measured; the others are estimates from the number of registers, which only choose shapes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ class Target:
     depthwise_tile: int = 7
     cache_bytes: int = 512 * 1024  # what a band and its weights should fit in
     threads: bool = True
-    link: tuple[str, ...] = ("-lm", "-lpthread")
     runner: tuple[str, ...] = ()  # what runs a program of this machine here, where it is not ours
 
 
@@ -78,7 +77,6 @@ TARGETS: dict[str, Target] = {
             tiles={1: 8, 2: 5, 4: 2},
             efficiency={1: 0.6, 2: 0.9, 4: 0.85},
             threads=False,
-            link=(),
             runner=("node",),
         ),
         Target(

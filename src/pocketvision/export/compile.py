@@ -92,7 +92,8 @@ def make(
     origin = origin_of(Path(source), o.input_shapes)
     tell("planning")
     algorithms = _algorithms(o, origin, target, tell)
-    program = plan.plan(origin.graph, target, plan.Options(algorithms=algorithms))
+    how = plan.Options(winograd=o.winograd, algorithms=algorithms)
+    program = plan.plan(origin.graph, target, how)
     whole = plan.plan(origin.graph, target, plan.Options(fuse=False))
     network = Network(
         name=o.name or api.name_of(origin.name),
@@ -129,9 +130,7 @@ def make(
 
 def _algorithms(o: Options, origin: Origin, target: Target, tell: Step) -> Mapping[str, str]:
     """How 3x3 convolutions are done: measured for this very machine, by a table elsewhere."""
-    if not o.winograd:
-        return {node.output: "direct" for node in origin.graph.nodes}
-    if o.target != "native" or not o.build or not build.runs(target.name):
+    if not o.winograd or o.target != "native" or not o.build or not build.runs(target.name):
         return {}
     if stagetimes.choices(origin.graph):
         tell("timing three ways to do its 3x3 convolutions")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pocketvision.compiler.graph import Affine, Channels, Conv, Depthwise, Graph, Node
@@ -34,7 +36,7 @@ def _regular(node: Conv, graph: Graph) -> list[Node]:
         copies = Channels(name=node.name, output=repeated, x=node.x, index=index)
         return [copies, _depthwise(node, repeated)]
     if node.kernel == (1, 1) and c_out * c_in <= MAX_DENSE:
-        return [_dense(node, c_in)]
+        return [replace(node, weight=node.dense(), groups=1)]
     return [node]
 
 
@@ -43,20 +45,6 @@ def _depthwise(node: Conv, x: str) -> Depthwise:
         name=node.name, output=node.output, x=x, weight=node.weight[..., 0].transpose(1, 2, 0),
         bias=node.bias, stride=node.stride, pads=node.pads, dilation=node.dilation, act=node.act,
         residual=node.residual,
-    )  # fmt: skip
-
-
-def _dense(node: Conv, c_in: int) -> Conv:
-    c_out, per_in = len(node.weight), node.weight.shape[3]
-    per_out = c_out // node.groups
-    weight = np.zeros((c_out, 1, 1, c_in), node.weight.dtype)
-    for g in range(node.groups):
-        rows = slice(g * per_out, (g + 1) * per_out)
-        weight[rows, ..., g * per_in : (g + 1) * per_in] = node.weight[rows]
-    return Conv(
-        name=node.name, output=node.output, x=node.x, weight=weight, bias=node.bias,
-        stride=node.stride, pads=node.pads, dilation=node.dilation, act=node.act,
-        in_act=node.in_act, gate=node.gate, residual=node.residual,
     )  # fmt: skip
 
 
