@@ -152,7 +152,8 @@ def test_the_memory_order_of_images_is_kept(hw, kind):
 
 def test_a_step_sees_the_mix_of_what_it_would_have_seen():
     plain, job = job_of(), job_of(cutmix=1.0)
-    x, truth = batch(4, job, hw=HW)
+    seen = batch(4, job, hw=HW)
+    x, truth = seen.x, seen.truth
     indices = indices_of(4, job)
     whole = inputs(indices, plain, epoch=0, hw=HW)
     mix = planned(len(whole), HW, mixup=0, cutmix=1.0, seed=0, step=4)
@@ -161,8 +162,9 @@ def test_a_step_sees_the_mix_of_what_it_would_have_seen():
 
 
 def test_without_strength_nothing_changes(tmp_path):
-    x, truth = batch(2, job_of(mixup=0.0, cutmix=0.0), hw=HW)
-    assert torch.equal(x, batch(2, job_of(), hw=HW)[0])
+    seen = batch(2, job_of(mixup=0.0, cutmix=0.0), hw=HW)
+    x, truth = seen.x, seen.truth
+    assert torch.equal(x, batch(2, job_of(), hw=HW).x)
     assert truth.dtype == torch.int64
     zero = losses(fit(job_of(epochs=2, mixup=0.0, cutmix=0.0), tmp_path / "zero"))
     assert zero == losses(fit(job_of(epochs=2), tmp_path / "none"))
@@ -187,7 +189,7 @@ def test_a_mixed_run_learns_and_its_loss_has_a_floor(tmp_path):
     last = [e.row for e in events if isinstance(e, EpochDone)][-1]
     entropy = [
         -(t * t.clamp_min(1e-30).log()).sum(1).mean().item()
-        for t in (batch(s, job, hw=HW)[1] for s in range(job.plan.steps - 6, job.plan.steps))
+        for t in (batch(s, job, hw=HW).truth for s in range(job.plan.steps - 6, job.plan.steps))
     ]
     assert end.metrics.accuracy >= 0.9
     assert last.train_loss > np.mean(entropy) > 0.2

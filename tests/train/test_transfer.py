@@ -12,7 +12,8 @@ from pocketvision import bundle as bundles
 from pocketvision.data.cache import Cache
 from pocketvision.data.dataset import Dataset, Sample
 from pocketvision.errors import Interrupted, UsageError
-from pocketvision.train.config import TrainConfig, from_weights
+from pocketvision.train.config import TrainConfig
+from pocketvision.train.defaults import from_weights
 from pocketvision.train.events import EpochDone, Extracted, Note, Planned
 from pocketvision.train.run import train_run
 from pocketvision.train.start import started
@@ -268,7 +269,7 @@ def test_mixing_leaves_the_first_phase_alone(tmp_path):
 
 
 def test_norms_are_measured_on_batches_as_the_steps_see_them(tmp_path, monkeypatch):
-    from pocketvision.train import mixing, run as runs  # noqa: I001
+    from pocketvision.train import mixing, prepare
 
     counted = []
     plan = mixing.planned
@@ -276,4 +277,4 @@ def test_norms_are_measured_on_batches_as_the_steps_see_them(tmp_path, monkeypat
         mixing, "planned", lambda *a, **k: counted.append(k["step"]) or plan(*a, **k)
     )
     run(tmp_path / "run", steps=2, batch_size=8, mixup=1.0)
-    assert counted == [*range(runs.MEASURED_BATCHES), 0, 1]
+    assert counted == [*range(prepare.MEASURED_BATCHES), 0, 1]

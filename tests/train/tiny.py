@@ -12,6 +12,7 @@ from pocketvision.train import schedule
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import StepDone
 from pocketvision.train.job import Images, Job
+from pocketvision.train.losses import plain
 
 SIZE = 16
 CONTRACT = Preprocess(size=(SIZE, SIZE), crop_fraction=1.0)
@@ -74,6 +75,7 @@ def job_of(**settings):
         preprocess=CONTRACT,
         labels=Labels(names=NAMES),
         augment=flipped,
+        objective=plain(config),
     )
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pocketvision.cli.options import ModelOptions, resolution
 from pocketvision.cli.out import Output
 from pocketvision.errors import UsageError
-from pocketvision.train.config import TrainConfig, flag, from_weights
+from pocketvision.train.config import TrainConfig
+from pocketvision.train.defaults import from_weights
+from pocketvision.train.rules import flag
 
 if TYPE_CHECKING:
     from pocketvision.bundle import Bundle

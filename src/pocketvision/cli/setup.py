@@ -11,7 +11,8 @@ from typing import Any
 from pocketvision import spec_json
 from pocketvision.errors import DataError, UsageError
 from pocketvision.spec import NetSpec
-from pocketvision.train.config import TrainConfig, flag, from_dict
+from pocketvision.train.config import TrainConfig, from_dict
+from pocketvision.train.rules import flag
 
 FORMAT = 1
 

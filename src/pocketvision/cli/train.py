@@ -177,7 +177,8 @@ def _run(
     start: Origin | None,
     resume: bool,
 ) -> RunResult:
-    from pocketvision.train.run import check_folder, train_run
+    from pocketvision.train.prepare import check_folder
+    from pocketvision.train.run import train_run
 
     preprocess = _preprocess(setup, start)
     check_folder(folder, resume=resume)

@@ -9,43 +9,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from pocketvision.errors import UsageError, closest
 from pocketvision.train.duration import seconds
+from pocketvision.train.rules import check, opt
 
 FORMAT = 1
 EPOCHS = 60  # when neither epochs, steps nor time are given
 WARMUP_EPOCHS = 3.0
-# The same from weights, which are near a good place already: shorter, gentler, and the trunk slower
-# than the new last layer.
-FROM_WEIGHTS: dict[str, Any] = {
-    "freeze": "none", "epochs": 12, "lr": 1e-3, "warmup_epochs": 0.5, "trunk_lr": 0.1,
-    "norms": "batch",
-}  # fmt: skip
 # Peak learning rate for a batch of 64, and how it grows with the batch: Adam's step has a size of
 # its own, so noise argues for the square root; SGD's step grows with the gradient.
 LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1}
 LR_POWER = {"adamw": 0.5, "sgd": 1.0}
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
-STAGE_LR = 0.7  # with --freeze gradual
-
-
-def opt(
-    default: Any,
-    text: str,
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    one_of: tuple[str, ...] = (),
-    context: bool = False,
-) -> Any:
-    """A field with its help text and its limits (both included)."""
-    rules = {"help": text, "least": least, "most": most, "one_of": one_of, "context": context}
-    return field(default=default, metadata=rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +111,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            _check(f, getattr(self, f.name))
+            check(f, getattr(self, f.name))
         if self.time is not None:
             seconds(self.time)
         if self.start_scale is not None and self.start_scale > self.train_scale:
@@ -177,32 +156,6 @@ class TrainConfig:
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata["context"]}
 
 
-def from_weights(config: TrainConfig) -> TrainConfig:
-    """The config of a run that starts from weights: what was left open gets the values that suit
-    it. Raises UsageError for a length where only the last layer is fitted.
-    """
-    given: dict[str, Any] = {"freeze": config.freeze or FROM_WEIGHTS["freeze"]}
-    if given["freeze"] == "trunk":
-        _check_no_length(config)
-        return replace(config, **given)
-    for name, value in FROM_WEIGHTS.items():
-        lengths = (config.epochs, config.time, config.steps) if name == "epochs" else ()
-        if getattr(config, name) is None and not any(lengths):
-            given[name] = value
-    if config.freeze == "gradual" and config.stage_lr is None:
-        given["stage_lr"] = STAGE_LR
-    return replace(config, **given)
-
-
-def _check_no_length(config: TrainConfig) -> None:
-    for name in ("epochs", "steps"):
-        if getattr(config, name) is not None:
-            raise UsageError(
-                f"--freeze trunk fits the last layer until nothing moves, it has no {name}; leave "
-                f"{flag(name)} out, or let more of the network train: --freeze gradual"
-            )
-
-
 def from_dict(row: Mapping[str, Any]) -> TrainConfig:
     """Read what `to_dict` gave. Raises UsageError for an unknown field or a wrong value."""
     if not isinstance(row, Mapping) or row.get("format", FORMAT) != FORMAT:
@@ -219,47 +172,3 @@ def digest(values: Mapping[str, Any]) -> str:
     """sha256 of JSON values, whatever the order of their keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def flag(name: str) -> str:
-    """The flag of a field: --batch-size for batch_size."""
-    return "--" + name.replace("_", "-")
-
-
-def _check(f: dataclasses.Field[Any], value: Any) -> None:
-    kinds = str(f.type)
-    if value is None and "None" in kinds:
-        return
-    if one_of := f.metadata["one_of"]:
-        if value not in one_of:
-            hint = closest(str(value), one_of)
-            raise UsageError(f"{flag(f.name)} must be {' or '.join(one_of)}, got {value!r}{hint}")
-        return
-    if not _is(value, kinds):
-        raise UsageError(f"{flag(f.name)} must be {_word(kinds)}, got {value!r}")
-    _check_limits(flag(f.name), value, f.metadata["least"], f.metadata["most"])
-
-
-def _is(value: Any, kinds: str) -> bool:
-    if "bool" in kinds:
-        return isinstance(value, bool)
-    if "str" in kinds:
-        return isinstance(value, str)
-    if isinstance(value, bool):
-        return False
-    if "float" in kinds:
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, int)
-
-
-def _word(kinds: str) -> str:
-    names = {"bool": "true or false", "str": "text", "float": "a number", "int": "a whole number"}
-    return next(word for kind, word in names.items() if kind in kinds)
-
-
-def _check_limits(name: str, value: Any, least: float | None, most: float | None) -> None:
-    low = least is not None and value < least
-    high = most is not None and value > most
-    if low or high:
-        upper = f" and at most {most:g}" if most is not None else ""
-        raise UsageError(f"{name} must be at least {least:g}{upper}, got {value!r}")

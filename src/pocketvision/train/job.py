@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from pocketvision import spec_json
 from pocketvision.data.cache import Cache
@@ -17,12 +17,15 @@ from pocketvision.errors import UsageError
 from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
-from pocketvision.train.config import TrainConfig, digest, flag
+from pocketvision.train.config import TrainConfig, digest
+from pocketvision.train.rules import flag
 from pocketvision.train.schedule import Plan
 from pocketvision.train.start import Start
 
 # (uint8 (b, c, h, w), indices (b,), epoch, size) -> values 0..255 (b, c, *size), uint8 or float
 Augment = Callable[[Tensor, np.ndarray, int, tuple[int, int]], Tensor]
+# (network, batch) -> the mean loss over the batch, a scalar
+Objective = Callable[[nn.Module, "Batch"], Tensor]
 LENGTH = ("epochs", "time", "steps")  # the plan holds what they came to
 MOST_HASHED_BYTES = 2**30
 
@@ -48,11 +51,26 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a step sees: inputs float32 (b, c, h, w); classes int64 (b,), or where images are mixed
+    the shares of all classes float32 (b, k); and which training images they are, (b,).
+    """
+
+    x: Tensor
+    truth: Tensor
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What `fit` trains: a network in its first state, on images, by a config and its plan.
 
-    The network is never changed; the run works on a copy. `start` says what its first values were
-    taken from; `cache` keeps what a frozen trunk gives of each image.
+    The network is never changed; the run works on a copy. `objective` is what steps make smaller;
+    all that decides it is in the config or in `about`, which joins the trace. `start` says what its
+    first values were taken from; `cache` keeps what a frozen trunk gives of each image.
     """
 
     network: Network
@@ -63,8 +81,10 @@ class Job:
     preprocess: Preprocess
     labels: Labels
     augment: Augment
+    objective: Objective
     start: Start | None = None
     cache: Cache | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def trace(self) -> dict[str, Any]:
         """All that decides the losses, as JSON values: must match to resume. Reads every image."""
@@ -78,6 +98,7 @@ class Job:
             "training images": self.train.digest(),
             "validation images": self.val.digest(),
             **({} if self.start is None else {"weights to start from": self.start.digest()}),
+            **self.about,
         }
 
 

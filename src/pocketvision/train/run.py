@@ -7,37 +7,37 @@ checkpoint/    where --resume goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import torch
 
 from pocketvision.bench.host import host, usable_cores
-from pocketvision.data.cache import Cache, load_uint8
+from pocketvision.data.cache import Cache
 from pocketvision.data.dataset import Dataset
-from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
-from pocketvision.labels import Labels
-from pocketvision.model import Network, build
 from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
-from pocketvision.train import augmenting, loop, pace, schedule
+from pocketvision.train import loop
 from pocketvision.train.config import TrainConfig
-from pocketvision.train.events import Event, Finished, Loaded, Note
-from pocketvision.train.job import Images, Job
+from pocketvision.train.events import Finished
+from pocketvision.train.job import Job
 from pocketvision.train.memory import keep_freed_memory
-from pocketvision.train.norms import bare_layers, measure_, with_norms
-from pocketvision.train.outputs import Data, kept, write_json
+from pocketvision.train.outputs import kept, write_json
+from pocketvision.train.prepare import (
+    Listener,
+    Listening,
+    check_fit,
+    check_folder,
+    check_start,
+    job_of,
+    loaded,
+    with_length,
+)
 from pocketvision.train.start import Start
-from pocketvision.train.step import batch
-
-Listener = Callable[[Event], None]
-MEASURED_BATCHES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +81,10 @@ def train_run(
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
     with _threads(config.threads):
-        listen = _Listening(on_event, should_stop)
-        data = _loaded(dataset, config, preprocess, listen=listen, cache=cache)
-        job = replace(_job(data, spec, config, preprocess, start), cache=cache)
-        job = _with_length(job, run_folder, since=since, resume=resume)
+        listen = Listening(on_event, should_stop)
+        data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
+        job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
+        job = with_length(job, run_folder, since=since, resume=resume)
         write_json(run_folder / "config.json", job.config.to_dict())
         write_json(run_folder / "env.json", host())
         end = _fitted(job, run_folder, on_event, should_stop, resume)
@@ -100,50 +100,6 @@ def train_run(
     )
 
 
-# ------------------------------------------------------------------------------------------- before
-
-
-def check_fit(dataset: Dataset, spec: NetSpec, preprocess: Preprocess) -> None:
-    """Raise LabelError or UsageError where network, classes and contract do not fit together."""
-    if len(spec.heads) != 1:
-        names = ", ".join(name for name, _ in spec.heads)
-        raise UsageError(f"training needs a network with one head, {spec.name} has {names}")
-    (name, head), k = spec.heads[0], len(dataset.classes)
-    if head.classes != k:
-        raise LabelError(
-            f"head {name!r} of {spec.name} has {head.classes} outputs, but {dataset.name} has "
-            f"{k} classes; make the network with --classes {k}"
-        )
-    if (preprocess.size, preprocess.channels) != (spec.resolution, spec.stem.c_in):
-        raise UsageError(
-            f"{spec.name} takes {spec.stem.c_in} channels of {spec.resolution}, the preprocessing "
-            f"gives {preprocess.channels} of {preprocess.size}"
-        )
-    for split in ("train", "val"):
-        if not dataset.splits.get(split):
-            raise LabelError(f"{dataset.name} has no image in its {split} split")
-
-
-def check_start(config: TrainConfig, spec: NetSpec, start: Start | None) -> None:
-    """Raise UsageError where the config asks for what only a run from weights can do."""
-    if start is None and config.freeze is not None:
-        raise UsageError(
-            f"--freeze {config.freeze} needs weights to start from: add --from BUNDLE-OR-FILE"
-        )
-    if start is not None and start.spec != spec:
-        raise UsageError(f"the weights to start from are of another network than {spec.name}")
-
-
-def check_folder(folder: Path, *, resume: bool) -> None:
-    """Raise OutputExists where `folder` holds a run that is not to be resumed."""
-    held = [name for name in ("checkpoint", "results.csv", "bundle") if (folder / name).exists()]
-    if held and not resume:
-        raise OutputExists(
-            f"{folder} holds a run already ({held[0]}); add --resume to go on with it, or choose "
-            "another --name"
-        )
-
-
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     """Run with `count` threads, all usable cores where None."""
@@ -153,124 +109,6 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@dataclass(frozen=True)
-class _Listening:
-    """Reports images read, and stops between two of them."""
-
-    on_event: Listener
-    should_stop: Callable[[], bool]
-
-    def __call__(self, split: str, done: int, total: int) -> None:
-        self.on_event(Loaded(split=split, done=done, total=total))
-        if self.should_stop():
-            raise Interrupted("stopped while reading images; there is nothing to resume yet")
-
-
-def _loaded(
-    dataset: Dataset,
-    config: TrainConfig,
-    preprocess: Preprocess,
-    *,
-    listen: _Listening,
-    cache: Cache | None,
-) -> Data:
-    """Both splits. Training images keep their margins, for random crops cut them instead; where a
-    frozen trunk sees each just once they are cut like those for validation.
-    """
-    frozen = config.freeze == "trunk"
-    whole = preprocess if frozen else replace(preprocess, crop_fraction=1.0)
-    found, skipped = {}, []
-    for split, contract in (("train", whole), ("val", preprocess)):
-        images, kept, bad = load_uint8(
-            dataset.splits[split],
-            contract,
-            workers=config.workers,
-            on_progress=partial(listen, split),
-            cache=cache,
-            skip_bad=config.skip_bad,
-        )
-        samples = tuple(dataset.splits[split][i] for i in kept)
-        truth = np.array([s.label for s in samples], np.int64)
-        found[split] = (Images(pixels=images, truth=truth), samples)
-        skipped += [(str(path), reason) for path, reason in bad]
-    if skipped:
-        listen.on_event(
-            Note(text=f"{len(skipped)} unreadable images were left out: see summary.json")
-        )
-    train, (val, val_samples) = found["train"][0], found["val"]
-    return Data(
-        dataset=dataset, train=train, val=val, val_samples=val_samples, skipped=tuple(skipped)
-    )
-
-
-def _job(
-    data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess, start: Start | None
-) -> Job:
-    """What is to be trained. A trunk that will move gets back the norms that were folded away."""
-    plan = schedule.planned(config, n=len(data.train), n_val=len(data.val), size_hw=spec.resolution)
-    if start is not None:
-        start = replace(start, spec=_dropped(spec, config))
-    job = Job(
-        network=_first_values(spec, config, start),
-        train=data.train,
-        val=data.val,
-        config=config,
-        plan=plan,
-        preprocess=preprocess,
-        labels=Labels(names=data.dataset.classes),
-        augment=augmenting.bound(augmenting.chosen(config, data.dataset), config.seed),
-        start=start,
-    )
-    folded = bare_layers(job.network.spec) if start and config.freeze != "trunk" else ()
-    return with_measured_norms(job, folded) if folded else job
-
-
-def _first_values(spec: NetSpec, config: TrainConfig, start: Start | None) -> Network:
-    if start is not None:
-        return start.network(seed=config.seed, drop_path=config.drop_path)
-    return build(_dropped(spec, config), seed=config.seed, drop_path=config.drop_path)
-
-
-def with_measured_norms(job: Job, names: Sequence[str]) -> Job:
-    """The job with batch-norm put back behind the layers `names`, of the same function, measured
-    on the first training batches as the first steps will see them.
-    """
-    start = job.start
-    assert start is not None
-    spec, weights = with_norms(start.spec, start.weights, names)
-    start = replace(start, spec=spec, weights=weights)
-    network = start.network(seed=job.config.seed, drop_path=job.config.drop_path)
-    job = replace(job, network=network, start=start)
-    steps = range(min(MEASURED_BATCHES, job.plan.per_epoch))
-    batches = (batch(step, job, hw=job.plan.first_hw)[0] for step in steps)
-    measure_(network, names, batches)
-    return job
-
-
-def _dropped(spec: NetSpec, config: TrainConfig) -> NetSpec:
-    """The spec with the config's dropout, where it names one."""
-    if config.dropout is None:
-        return spec
-    heads = tuple((name, replace(h, dropout=config.dropout)) for name, h in spec.heads)
-    return replace(spec, heads=heads)
-
-
-def _with_length(job: Job, folder: Path, *, since: float, resume: bool) -> Job:
-    """The job with its number of steps fixed, in the plan and in the config.
-
-    A resumed run that --time had measured keeps the steps that were found then.
-    """
-    if resume and job.config.time and job.config.steps is None:
-        saved = schedule.from_dict(loop.resumable(folder).facts["plan"])
-        job = replace(job, plan=schedule.lengthened(job.plan, job.config, saved.steps))
-    else:
-        job = pace.timed(job, since=since)
-    return replace(job, config=replace(job.config, steps=job.plan.steps or None))
-
-
-# ----------------------------------------------------------------------------------- during, after
 
 
 def _fitted(

@@ -18,8 +18,7 @@ from pocketvision.data.order import order
 from pocketvision.errors import PocketvisionError
 from pocketvision.preprocess import Preprocess, scale_and_bias
 from pocketvision.train import mixing, schedule
-from pocketvision.train.job import Job
-from pocketvision.train.losses import cross_entropy
+from pocketvision.train.job import Batch, Job
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
 from pocketvision.train.thaw import thaw_, thawed
@@ -34,19 +33,18 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple
     finite, before any weight has moved. `hw` overrides the plan's image size.
     """
     step, plan = state.step, job.plan
-    x, truth = batch(step, job, hw=hw or schedule.size(step, plan))
+    seen = batch(step, job, hw=hw or schedule.size(step, plan))
     set_lr(state.optimizer, schedule.lr(step, plan))
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(step_seed(job.config.seed, step))
-        loss = _backward(state.network, x, truth, job)
+        value = _backward(state.network, seen, job)
     _update(state, job)
-    value = loss.item()
     state.step += 1
-    state.loss_sum += value * len(x)
-    state.seen += len(x)
-    return value, len(x)
+    state.loss_sum += value * len(seen)
+    state.seen += len(seen)
+    return value, len(seen)
 
 
 def _thaw(state: State, job: Job) -> None:
@@ -72,18 +70,17 @@ def _order(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.asarray(order(n, seed=seed, epoch=epoch))
 
 
-def batch(step: int, job: Job, *, hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """What a step sees at size `hw`: images (b, c, h, w) and their classes, int64 (b,), or where
-    images are mixed the shares of all classes, float32 (b, k).
-    """
+def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
+    """What a step sees at size `hw`."""
     config, indices = job.config, indices_of(step, job)
     x = inputs(indices, job, epoch=step // job.plan.per_epoch, hw=hw)
     truth = torch.from_numpy(job.train.truth[indices])
     strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}
     mix = mixing.planned(len(x), hw, **strengths, seed=config.seed, step=step)
     if mix is None:
-        return x, truth
-    return mixing.mixed_(x, mix), mixing.targets(truth, mix, len(job.labels.names))
+        return Batch(x=x, truth=truth, indices=indices)
+    shares = mixing.targets(truth, mix, len(job.labels.names))
+    return Batch(x=mixing.mixed_(x, mix), truth=shares, indices=indices)
 
 
 def inputs(indices: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
@@ -106,16 +103,16 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _backward(network: nn.Module, x: Tensor, truth: Tensor, job: Job) -> Tensor:
-    config = job.config
-    low = config.precision == "bfloat16"
+def _backward(network: nn.Module, seen: Batch, job: Job) -> float:
+    """Gradients of the mean loss over a batch, which comes back. Raises PocketvisionError."""
+    low = job.config.precision == "bfloat16"
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
-        logits = network(x)
-    loss = cross_entropy(logits, truth, smoothing=config.label_smoothing)
-    if not math.isfinite(loss.item()):
-        raise PocketvisionError(f"the loss became {loss.item()}")
+        loss = job.objective(network, seen)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise PocketvisionError(f"the loss became {value}")
     loss.backward()
-    return loss.detach()
+    return value
 
 
 def _update(state: State, job: Job) -> None:
