@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvision.data.augment import DRAWS, augment, planned
+from pocketvision.data.augment import DRAWS, augment, changed, planned
 from pocketvision.data.config import BOUNDS, DIGITS, NONE, PHOTO, PRESETS, AugmentConfig
 from pocketvision.data.counter import bits, uniforms
 from pocketvision.data.order import order
@@ -191,13 +191,10 @@ def test_crop_is_the_contracts_resampling_of_the_box():
 
 def forced(images, config, **numbers):
     """One image changed by chosen numbers instead of drawn ones; 0.5 is the neutral middle."""
-    from pocketvision.data.augment import _apply
-
     u = dict.fromkeys(DRAWS, 0.5) | numbers
     shape = tuple(images.shape[2:])
-    out = np.empty(tuple(images.shape[1:]), np.uint8)
-    _apply(images[:1], planned(u, config, shape, shape), config, out)
-    return out
+    out = changed(images[:1], [planned(u, config, shape, shape)], config, shape)
+    return out[0].transpose(2, 0, 1)
 
 
 END = 1 - 2**-53

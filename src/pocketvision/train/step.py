@@ -94,8 +94,15 @@ def inputs(indices: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) ->
 
 def normalised(x: Tensor, preprocess: Preprocess) -> Tensor:
     """Pixels 0..255 (n, c, h, w) -> the network's input, as the contract's last step does."""
-    scale, bias = (torch.from_numpy(v)[:, None, None] for v in scale_and_bias(preprocess))
-    return x.float().mul_(scale).add_(bias) if x.dtype == torch.uint8 else x * scale + bias
+    scale, bias = (torch.from_numpy(v) for v in scale_and_bias(preprocess))
+    y = x.float() if x.dtype == torch.uint8 else x.clone()
+    if y.is_contiguous(memory_format=torch.channels_last):
+        # Rows of w * c numbers are vectors as long as can be; c alone would be read three by three.
+        width = y.shape[3]
+        rows = y.permute(0, 2, 3, 1).view(-1, width * y.shape[1])
+        rows.mul_(scale.repeat(width)).add_(bias.repeat(width))
+        return y
+    return y.mul_(scale[:, None, None]).add_(bias[:, None, None])
 
 
 def step_seed(seed: int, step: int) -> int:
