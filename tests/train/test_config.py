@@ -85,7 +85,7 @@ def test_the_rate_grows_with_the_batch_as_its_optimizer_wants():
 
 def test_context_is_no_part_of_the_trace():
     a = TrainConfig()
-    assert digest(a.trace()) == digest(replace(a, threads=1, workers=3).trace())
+    assert digest(a.trace()) == digest(replace(a, checkpoint_minutes=1, workers=3).trace())
     assert digest(a.trace()) != digest(replace(a, seed=1).trace())
 
 

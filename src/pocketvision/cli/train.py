@@ -250,6 +250,7 @@ def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path) -> Non
 
 def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> None:
     from pocketvision.report.pictures import from_samples
+    from pocketvision.train.clock import in_words
 
     m, total = result.metrics, cost(setup.spec)
     samples = [s for rows in dataset.splits.values() for s in rows]
@@ -262,6 +263,7 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
         f"{millions(total.macs)} MACs\n"
         f"bundle: {result.bundle}\nreport: {page.resolve().as_uri()}"
     )
+    out.say(f"time: {in_words(result.spent)}")
     if result.skipped:
         out.say(f"left out: {len(result.skipped)} unreadable images, listed in summary.json")
     summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())

@@ -101,7 +101,8 @@ class TrainConfig:
     eval_every: int | None = opt(
         None, "epochs between evaluations (left out: so that they take a few percent)", least=1)
     threads: int | None = opt(
-        None, "processor threads (left out: all cores)", least=1, context=True)
+        None, "processor threads (left out: as many as go fastest, found in the first seconds); "
+        "decides the last bits of losses", least=1)
     workers: int | None = opt(
         None, "threads that decode images (left out: one a core)", least=1, context=True)
     skip_bad: bool = opt(

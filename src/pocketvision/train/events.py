@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +92,16 @@ class Saved:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The run's result: the network to keep, in eval mode, and its figures on validation images."""
+    """The run's result: the network to keep, in eval mode, and its figures on validation images.
+    `spent` holds seconds by part since the run began or was resumed.
+    """
 
     network: Network
     metrics: Metrics
     logits: np.ndarray
     epoch: int
     seconds: float
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 Event = Loaded | Extracted | Planned | Note | StepDone | EpochDone | Saved | Finished

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,7 @@ class Job:
 
 def check_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise UsageError listing what decides the losses and differs from the run to resume."""
+    saved = {**_unwritten(saved, now), **saved}
     differ = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
     if differ:
         words = "; ".join(_difference(name, saved.get(name), now.get(name)) for name in differ)
@@ -111,6 +112,15 @@ def check_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             f"this run cannot be resumed, it would not be the same run: {words}. Repeat the call "
             "with what it was, or start a new run under another --name"
         )
+
+
+def _unwritten(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trace of an older version means by settings that it did not have: their defaults,
+    and whatever number of threads goes on with it.
+    """
+    rows = {flag(f.name): f.default for f in fields(TrainConfig) if flag(f.name) in now}
+    rows[flag("threads")] = now.get(flag("threads"))
+    return {name: value for name, value in rows.items() if name not in saved}
 
 
 def _difference(name: str, was: Any, now: Any) -> str:

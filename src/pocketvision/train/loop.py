@@ -21,6 +21,7 @@ from pocketvision.tasks import classify
 from pocketvision.train import checkpoint, schedule, step, tables, warm
 from pocketvision.train import state as states
 from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.clock import add_
 from pocketvision.train.events import (
     EpochDone,
     Event,
@@ -91,6 +92,7 @@ class _Run:
         self.job, self.folder, self.fixed = job, folder, fixed
         self.state = states.fresh(job)
         self.pace = Pace()
+        self.spent: dict[str, float] = {}
         self.watch = step.Watch(len(job.labels.names))
         self.saved_at = perf_counter()
         self.val_features: np.ndarray | None = None
@@ -169,19 +171,20 @@ class _Run:
         state, plan = self.state, self.job.plan
         at, begin = state.step, perf_counter()
         try:
-            loss, images = step.taken(state, self.job)
-            self.watch.see(loss)
+            done = step.taken(state, self.job)
+            self.watch.see(done.loss)
         except PocketvisionError as e:
             raise PocketvisionError(self.advice(str(e), at)) from None
         took_s = perf_counter() - begin
         state.seconds += took_s
         state.epoch_seconds += took_s
-        self.pace.add(images, took_s)
+        self.pace.add(done.images, took_s)
+        add_(self.spent, done.seconds)
         return StepDone(
             step=state.step,
             steps=plan.steps,
             epoch=at // plan.per_epoch + 1,
-            loss=loss,
+            loss=done.loss,
             lr=schedule.lr(at, plan),
             images_per_s=self.pace.images_per_s,
         )
@@ -217,7 +220,9 @@ class _Run:
         )
         if epoch % plan.eval_every == 0 or state.step == plan.steps:
             row = self.judged(row)
-        state.seconds += perf_counter() - begin
+        took_s = perf_counter() - begin
+        state.seconds += took_s
+        add_(self.spent, {"evaluation": took_s})
         row = replace(row, seconds=state.seconds)
         state.rows.append(row)
         state.loss_sum, state.seen, state.epoch_seconds = 0.0, 0, 0.0
@@ -258,6 +263,7 @@ class _Run:
         path = states.save(self.state, self.folder / "checkpoint", self.fixed)
         self.saved_at = perf_counter()
         self.state.seconds += self.saved_at - begin
+        add_(self.spent, {"checkpoints": self.saved_at - begin})
         return Saved(path=path, step=self.state.step)
 
     def words(self, what: str) -> str:
@@ -280,4 +286,5 @@ class _Run:
             logits=logits,
             epoch=epoch,
             seconds=state.seconds,
+            spent=self.spent,
         )

@@ -73,6 +73,7 @@ def summary_of(
         "epochs": job.plan.epochs,
         "steps": job.plan.steps,
         "seconds": end.seconds,
+        "seconds_by_part": {part: round(s, 3) for part, s in end.spent.items()},
         "seed": job.config.seed,
         **({} if job.start is None else {"start": dict(job.start.source)}),
     }

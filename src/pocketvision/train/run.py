@@ -7,15 +7,12 @@ checkpoint/    where --resume goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
-import torch
-
-from pocketvision.bench.host import host, usable_cores
+from pocketvision.bench.host import host
 from pocketvision.data.cache import Cache
 from pocketvision.data.dataset import Dataset
 from pocketvision.preprocess import Preprocess
@@ -23,7 +20,7 @@ from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
 from pocketvision.train import loop
 from pocketvision.train.config import TrainConfig
-from pocketvision.train.events import Finished
+from pocketvision.train.events import Finished, Note
 from pocketvision.train.job import Job
 from pocketvision.train.memory import keep_freed_memory
 from pocketvision.train.outputs import kept, write_json
@@ -38,11 +35,14 @@ from pocketvision.train.prepare import (
     with_length,
 )
 from pocketvision.train.start import Start
+from pocketvision.train.tuning import threads_for, using, with_threads
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What a run came to. `config` holds the number of steps that --time found."""
+    """What a run came to. `config` holds what was found before the first step: the number of steps
+    that --time allows, the threads. `spent` holds seconds by part.
+    """
 
     folder: Path
     bundle: Path
@@ -51,6 +51,7 @@ class RunResult:
     epoch: int
     seconds: float
     skipped: tuple[tuple[str, str], ...]
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 def train_run(
@@ -80,11 +81,14 @@ def train_run(
     check_start(config, spec, start)
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
-    with _threads(config.threads):
-        listen = Listening(on_event, should_stop)
-        data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
-        job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
-        job = with_length(job, run_folder, since=since, resume=resume)
+    listen = Listening(on_event, should_stop)
+    data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
+    job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
+    found = threads_for(job, cache)
+    if found.images_per_s:
+        on_event(Note(text=found.words))
+    with using(found.count):
+        job = with_length(with_threads(job, found), run_folder, since=since, resume=resume)
         write_json(run_folder / "config.json", job.config.to_dict())
         write_json(run_folder / "env.json", host())
         end = _fitted(job, run_folder, on_event, should_stop, resume)
@@ -97,18 +101,8 @@ def train_run(
         epoch=end.epoch,
         seconds=end.seconds,
         skipped=data.skipped,
+        spent=end.spent,
     )
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Run with `count` threads, all usable cores where None."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or usable_cores())
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fitted(

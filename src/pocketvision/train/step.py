@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from pocketvision.data.order import order
 from pocketvision.errors import PocketvisionError
 from pocketvision.preprocess import Preprocess, scale_and_bias
 from pocketvision.train import mixing, schedule
+from pocketvision.train.clock import Clock
 from pocketvision.train.job import Batch, Job
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
@@ -28,23 +31,34 @@ EXPLODED_STEPS = 20
 EXPLODED_TIMES = 5.0
 
 
-def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> tuple[float, int]:
-    """Take the state's next step; (loss, images). Raises PocketvisionError where the loss is not
-    finite, before any weight has moved. `hw` overrides the plan's image size.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A step that was taken: its mean loss, its images, and the seconds of its parts."""
+
+    loss: float
+    images: int
+    seconds: Mapping[str, float]
+
+
+def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> Taken:
+    """Take the state's next step. Raises PocketvisionError where the loss is not finite, before
+    any weight has moved. `hw` overrides the plan's image size.
     """
-    step, plan = state.step, job.plan
+    step, plan, clock = state.step, job.plan, Clock()
     seen = batch(step, job, hw=hw or schedule.size(step, plan))
+    clock.mark("augment")
     set_lr(state.optimizer, schedule.lr(step, plan))
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(step_seed(job.config.seed, step))
-        value = _backward(state.network, seen, job)
+        value = _backward(state.network, seen, job, clock)
     _update(state, job)
+    clock.mark("update")
     state.step += 1
     state.loss_sum += value * len(seen)
     state.seen += len(seen)
-    return value, len(seen)
+    return Taken(loss=value, images=len(seen), seconds=clock.seconds)
 
 
 def _thaw(state: State, job: Job) -> None:
@@ -110,15 +124,17 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _backward(network: nn.Module, seen: Batch, job: Job) -> float:
+def _backward(network: nn.Module, seen: Batch, job: Job, clock: Clock) -> float:
     """Gradients of the mean loss over a batch, which comes back. Raises PocketvisionError."""
     low = job.config.precision == "bfloat16"
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
         loss = job.objective(network, seen)
     value = loss.item()
+    clock.mark("forward")
     if not math.isfinite(value):
         raise PocketvisionError(f"the loss became {value}")
     loss.backward()
+    clock.mark("backward")
     return value
 
 
