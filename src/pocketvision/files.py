@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from pocketvision.errors import OutputExists, PocketvisionError
 
 
@@ -95,3 +100,17 @@ def _swap(temporary: Path, path: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         old.unlink()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that the file `path` stands for, made where it is not there; other processes
+    wait. The system frees it when a process dies. Raises OSError where the file cannot be made.
+
+    Without file locks (Windows) nothing is held: writes by rename stay whole, work is done twice.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as f:
+        if fcntl is not None:
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield

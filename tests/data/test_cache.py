@@ -3,6 +3,9 @@
 import json
 import os
 import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from types import SimpleNamespace
 
 import numpy as np
@@ -111,24 +114,58 @@ def test_the_data_folder_is_not_written_to(samples, cache):
 # Keys ---------------------------------------------------------------------------------------------
 
 
-def test_the_key_changes_with_all_that_decides_pixels(samples):
-    keys = [key(samples, P), key(samples[::-1], P), key(samples[:4], P)]
-    keys.append(key(samples, Preprocess(size=(24, 32), interpolation="bicubic")))
+def test_the_key_changes_with_all_that_decides_pixels(samples, cache):
+    def now(rows, p=P):
+        return key(rows, p, cache=cache)
+
+    keys = [now(samples), now(samples[::-1]), now(samples[:4])]
+    keys.append(now(samples, Preprocess(size=(24, 32), interpolation="bicubic")))
     picture(77).save(samples[0].path)
-    keys.append(key(samples, P))
-    os.utime(samples[0].path, (1, 1))
-    keys.append(key(samples, P))
+    keys.append(now(samples))
     samples[0].path.unlink()
-    keys.append(key(samples, P))
+    keys.append(now(samples))
     pixels = np.zeros((4, 4, 3), np.uint8)
-    keys += [key([Sample(None, 0, "x", pixels + i)], P) for i in range(2)]
+    keys += [now([Sample(None, 0, "x", pixels + i)]) for i in range(2)]
     assert len(set(keys)) == len(keys)
-    assert key(samples, P) == keys[-3]
+    assert now(samples) == keys[-3]
 
 
-def test_labels_and_names_of_files_do_not_change_the_key(samples):
+def test_labels_names_places_and_times_of_files_do_not_change_the_key(samples, cache, tmp_path):
+    before = key(samples, P, cache=cache)
     others = [Sample(s.path, 1, "other") for s in samples]
-    assert key(others, P) == key(samples, P)
+    assert key(others, P, cache=cache) == before
+    os.utime(samples[0].path, (1, 1))
+    assert key(samples, P, cache=cache) == before
+    moved = [Sample(s.path.rename(tmp_path / f"{i}.png"), 0, "x") for i, s in enumerate(samples)]
+    assert key(moved, P, cache=cache) == before
+
+
+def test_files_are_read_again_only_when_something_changed(samples, cache, monkeypatch):
+    before = key(samples, P, cache=cache)
+    with monkeypatch.context() as patched:
+        patched.setattr("pocketvision.data.contents._content", lambda sample: pytest.fail("read"))
+        assert key(samples, P, cache=cache) == before
+    (memory,) = (cache.folder / "contents").iterdir()
+    memory.write_text("damaged")
+    assert key(samples, P, cache=cache) == before
+
+
+def make_entry(root):
+    """What one of several processes does; the images it got, and how many it decoded itself."""
+    counted = []
+    decode_one = caching._Source._one
+    caching._Source._one = lambda self, s: counted.append(s) or decode_one(self, s)
+    files = sorted((root / "data").rglob("*.png"))
+    rows = [Sample(f, 0, f.name) for f in files]
+    loaded = load_uint8(rows, P, workers=1, cache=Cache(folder=root / "cache"))
+    return zlib.crc32(loaded.images.tobytes()), len(counted)
+
+
+def test_of_several_processes_one_decodes(samples, tmp_path):
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(make_entry, [tmp_path] * 3))
+    assert sorted(count for _, count in found) == [0, 0, 5]
+    assert len({checksum for checksum, _ in found}) == 1
 
 
 # Damage -------------------------------------------------------------------------------------------
@@ -183,12 +220,15 @@ def test_the_least_recently_used_goes(samples, tmp_path):
     contracts = [Preprocess(size=(24, 32), fill=i) for i in range(3)]
     for age, p in ((300, contracts[0]), (200, contracts[1])):
         load_uint8(samples, p, workers=1, cache=cache)
-        entry = cache.folder / "images" / key(samples, p)
+        entry = cache.folder / "images" / key(samples, p, cache=cache)
         os.utime(entry, (time.time() - age, time.time() - age))
     load_uint8(samples, contracts[0], workers=1, cache=cache)  # used again: now the younger one
     load_uint8(samples, contracts[2], workers=1, cache=cache)
     left = {e.name for e in entries(cache)}
-    assert left == {key(samples, contracts[0]), key(samples, contracts[2])}
+    assert left == {
+        key(samples, contracts[0], cache=cache),
+        key(samples, contracts[2], cache=cache),
+    }
 
 
 def test_what_exceeds_the_bound_stays_in_memory(samples, tmp_path):

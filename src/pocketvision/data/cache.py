@@ -1,7 +1,7 @@
 """Images by the contract, as uint8 in one array: decoded in parallel once, then kept on disk.
 
-An entry of the cache is a folder named by a hash of all that decides the pixels (the contract, each
-file's path, size and time of change, the versions of what decodes):
+An entry of the cache is a folder named by a hash of all that decides the pixels (the contract, what
+each file holds, the versions of what decodes):
 
     images.npy    uint8 (n, h, w, c), mapped into memory
     sums.npy      a checksum of each image; an entry that does not match is made again
@@ -30,9 +30,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from pocketvision.bench.host import usable_cores
+from pocketvision.data.contents import contents
 from pocketvision.data.dataset import Sample
 from pocketvision.errors import DataError, ImageError, PocketvisionError
-from pocketvision.files import new_folder
+from pocketvision.files import locked, new_folder
 from pocketvision.preprocess import Preprocess, dumps, pixels_of, to_uint8
 
 FORMAT = 1
@@ -166,42 +167,36 @@ def _in_memory(source: _Source) -> Loaded:
     return Loaded(images[: len(kept)], np.array(kept, np.int64), bad)
 
 
-def key(samples: Sequence[Sample], preprocess: Preprocess) -> str:
+def key(samples: Sequence[Sample], preprocess: Preprocess, *, cache: Cache) -> str:
     """32 hex digits that change with anything that could change a pixel."""
     parts = hashlib.blake2b(digest_size=16)
     versions = {name: version(name) for name in DECODERS}
     parts.update(json.dumps([FORMAT, versions, dumps(preprocess)]).encode())
-    for sample in samples:
-        parts.update(_identity(sample).encode("utf-8", "surrogateescape") + b"\0")
+    parts.update(contents(samples, memory=cache.folder / "contents").encode())
     return parts.hexdigest()
 
 
-def _identity(sample: Sample) -> str:
-    if sample.path is None:
-        pixels = b"" if sample.pixels is None else np.ascontiguousarray(sample.pixels).tobytes()
-        return f"{sample.name} {hashlib.blake2b(pixels, digest_size=16).hexdigest()}"
-    try:
-        status = sample.path.stat()
-    except (OSError, ValueError):
-        return f"{sample.path} missing"
-    return f"{sample.path.absolute()} {status.st_size} {status.st_mtime_ns}"
-
-
 def _from_disk(source: _Source, cache: Cache) -> Loaded:
-    place = cache.folder / "images" / key(source.samples, source.preprocess)
-    loaded = _opened(place, source)
-    if loaded is not None:
-        with contextlib.suppress(OSError):
-            os.utime(place)  # the time of last use, by which entries go
-        if source.on_progress:
-            source.on_progress(len(source.samples), len(source.samples))
-        return loaded
     try:
-        make_room(cache.folder / "images", source.size_bytes, max_bytes=cache.max_bytes)
-        with new_folder(place, overwrite=True) as folder:
-            _write(folder, source)
+        place = cache.folder / "images" / key(source.samples, source.preprocess, cache=cache)
+        loaded = _opened(place, source)
+        if loaded is None:
+            # Of several processes one makes the entry, and the others wait for it.
+            with locked(cache.folder / "locks" / place.name):
+                loaded = _opened(place, source) or _made(place, source, cache)
     except OSError as e:
         raise _unwritable(cache, e.strerror or str(e)) from None
+    with contextlib.suppress(OSError):
+        os.utime(place)  # the time of last use, by which entries go
+    if source.on_progress:
+        source.on_progress(len(source.samples), len(source.samples))
+    return loaded
+
+
+def _made(place: Path, source: _Source, cache: Cache) -> Loaded:
+    make_room(cache.folder / "images", source.size_bytes, max_bytes=cache.max_bytes)
+    with new_folder(place, overwrite=True) as folder:
+        _write(folder, source)
     loaded = _opened(place, source)
     if loaded is None:
         raise _unwritable(cache, "what was written does not read back the same")
@@ -246,18 +241,24 @@ def _opened(place: Path, source: _Source) -> Loaded | None:
     """The entry, or None where there is none or it is damaged."""
     try:
         index = json.loads((place / "index.json").read_text())
-        bad = {int(i): (str(path), str(reason)) for i, path, reason in index["bad"]}
+        bad = {int(i): (_where(source, int(i)), str(reason)) for i, _, reason in index["bad"]}
         kept = np.array([i for i in range(len(source.samples)) if i not in bad], np.int64)
         sums = np.load(place / "sums.npy")
         if not len(kept):
             return Loaded(np.empty((0, *source.shape), np.uint8), kept, list(bad.values()))
         # Copy on write: torch wants arrays that may be written to, the file stays as it is.
         images = np.load(place / "images.npy", mmap_mode="c")
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError):
         return None
     if images.shape != (len(kept), *source.shape) or sums.shape != (len(kept),):
         return None
     return Loaded(images, kept, list(bad.values())) if _intact(images, sums) else None
+
+
+def _where(source: _Source, i: int) -> str:
+    """Where a sample lies now; the entry may have been made from another place."""
+    sample = source.samples[i]
+    return sample.name if sample.path is None else str(sample.path)
 
 
 def _intact(images: np.ndarray, sums: np.ndarray) -> bool:
