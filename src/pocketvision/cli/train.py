@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import shutil
 import signal
 import threading
@@ -179,6 +180,7 @@ def _run(
 ) -> RunResult:
     from pocketvision.train.prepare import check_folder
     from pocketvision.train.run import train_run
+    from pocketvision.train.trackers import Places
 
     preprocess = _preprocess(setup, start)
     check_folder(folder, resume=resume)
@@ -195,6 +197,7 @@ def _run(
                 resume=resume,
                 cache=cache(),
                 start=start.start if start else None,
+                places=Places.of(os.environ),
             )
         except Interrupted:
             progress.close()

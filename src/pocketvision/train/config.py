@@ -25,6 +25,7 @@ WARMUP_EPOCHS = 3.0
 LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1}
 LR_POWER = {"adamw": 0.5, "sgd": 1.0}
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,9 @@ class TrainConfig:
     skip_bad: bool = opt(
         False, "leave unreadable images out, counted and listed, instead of stopping", context=True)
     checkpoint_minutes: float = opt(5.0, "minutes between checkpoints", least=0, context=True)
+    track: str | None = opt(
+        None, "tell trackers too, beside results.csv: tensorboard, wandb, mlflow, with commas "
+        "between several", context=True)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -115,6 +119,12 @@ class TrainConfig:
             check(f, getattr(self, f.name))
         if self.time is not None:
             seconds(self.time)
+        for name in self.trackers:
+            if name not in TRACKERS:
+                raise UsageError(
+                    f"--track knows no {name!r}{closest(name, TRACKERS)} "
+                    f"(it takes {', '.join(TRACKERS)}, with commas between several)"
+                )
         if self.start_scale is not None and self.start_scale > self.train_scale:
             raise UsageError(
                 f"--start-scale {self.start_scale} must not be over --train-scale "
@@ -125,6 +135,12 @@ class TrainConfig:
     def time_s(self) -> float | None:
         """The wall clock that the run may take; None without a limit."""
         return None if self.time is None else seconds(self.time)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The names in `track`, each once."""
+        names = (name.strip() for name in (self.track or "").split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @property
     def peak_lr(self) -> float:

@@ -8,6 +8,7 @@ checkpoint/    where --resume goes on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -35,6 +36,8 @@ from pocketvision.train.prepare import (
     with_length,
 )
 from pocketvision.train.start import Start
+    facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
+    tell = tracking(config.trackers, run_folder, facts, on_event=on_event, places=places)
 from pocketvision.train.tuning import threads_for, using, with_threads
 
 
@@ -66,32 +69,45 @@ def train_run(
     resume: bool = False,
     cache: Cache | None = None,
     start: Start | None = None,
+    places: Places = PLACES,
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
 
     Prepared images are kept in `cache` for the next run, or in memory only. With `start` the first
-    values are its own, not drawn, and `spec` and `preprocess` must be its too.
+    values are its own, not drawn, and `spec` and `preprocess` must be its too. Trackers that the
+    config names write where `places` says.
 
     Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
     where network, classes and contract do not fit, OutputExists where the folder holds a run,
-    Interrupted after saving, PocketvisionError where the loss or the disk forbids to go on.
+    Interrupted after saving, MissingRuntime for a tracker that is not installed, PocketvisionError
+    where the loss or the disk forbids to go on.
     """
     since = perf_counter()
     check_fit(dataset, spec, preprocess)
     check_start(config, spec, start)
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
-    listen = Listening(on_event, should_stop)
+<<<<<<< HEAD
+    listen = Listening(tell, should_stop)
     data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
     job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
     found = threads_for(job, cache)
     if found.images_per_s:
-        on_event(Note(text=found.words))
+        tell(Note(text=found.words))
     with using(found.count):
         job = with_length(with_threads(job, found), run_folder, since=since, resume=resume)
+=======
+    facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
+    tracking = tracked(config.trackers, run_folder, facts, on_event=on_event, places=places)
+    with _threads(config.threads), tracking as on_event:
+        listen = Listening(tell, should_stop)
+        data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
+        job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
+        job = with_length(job, run_folder, since=since, resume=resume)
+>>>>>>> bda08a5 (Trackers listen to a run: TensorBoard, Weights & Biases, MLflow; one that fails is off and the run goes on)
         write_json(run_folder / "config.json", job.config.to_dict())
         write_json(run_folder / "env.json", host())
-        end = _fitted(job, run_folder, on_event, should_stop, resume)
+        end = _fitted(job, run_folder, tell, should_stop, resume)
         bundle = kept(end, job, data, run_folder)
     return RunResult(
         folder=run_folder,
@@ -108,11 +124,12 @@ def train_run(
 def _fitted(
     job: Job,
     folder: Path,
-    on_event: Listener,
+    tell: Tracking,
     should_stop: Callable[[], bool],
     resume: bool,
 ) -> Finished:
-    for event in loop.fit(job, folder, should_stop=should_stop, resume=resume):
-        on_event(event)
+    with closing(tell):
+        for event in loop.fit(job, folder, should_stop=should_stop, resume=resume):
+            tell(event)
     assert isinstance(event, Finished)
     return event
