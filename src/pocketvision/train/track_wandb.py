@@ -61,7 +61,8 @@ class Wandb:
                 console="off", silent=True, disable_git=True, save_code=False
             ),
         )
-        self.where = getattr(self.run, "url", None) or self.where
+        if self.places.wandb_mode == "online":
+            self.where = str(self.run.url)
         self._keep()
 
     def _keep(self) -> None:
