@@ -1,8 +1,8 @@
 """Write what the docs only repeat: command reference, model table, measured figures.
 
 command   make docs
-writes    docs/cli.md, docs/models.md, and the figures between the markers in docs/weights.md,
-          docs/transfer.md and README.md
+writes    docs/cli.md, docs/models.md, and what stands between the markers in docs/weights.md,
+          docs/transfer.md, docs/events.md and README.md
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 from pocketvision.bench import report
 from pocketvision.cli.main import app
 from pocketvision.cost import cost
 from pocketvision.files import replace_file
+from pocketvision.train.events import Event, Row
 from pocketvision.zoo import MODELS
 from pocketvision.zoo.lookup import options_of
 from pocketvision.zoo.papers import paper
@@ -240,6 +242,19 @@ def transfer_page(old: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
 
 
+def events_page(old: str) -> str:
+    """docs/events.md with every event and its fields between its markers."""
+    before, rest = old.split(BEGIN)
+    table = report.markdown([_event(kind) for kind in (*get_args(Event), Row)])
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def _event(kind: type) -> dict[str, object]:
+    shown = [f"`{f.name}: {f.type}`" for f in fields(kind)]
+    text = " ".join((kind.__doc__ or "").split())
+    return {"event": f"`{kind.__name__}`", "says": text, "fields": ", ".join(shown)}
+
+
 def pages() -> dict[Path, str]:
     """Every generated file and what it must hold."""
     return {
@@ -247,6 +262,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "models.md": models_page(),
         ROOT / "docs" / "weights.md": weights_page((ROOT / "docs" / "weights.md").read_text()),
         ROOT / "docs" / "transfer.md": transfer_page((ROOT / "docs" / "transfer.md").read_text()),
+        ROOT / "docs" / "events.md": events_page((ROOT / "docs" / "events.md").read_text()),
         ROOT / "README.md": readme((ROOT / "README.md").read_text()),
     }
 

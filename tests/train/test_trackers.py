@@ -17,7 +17,9 @@ from pocketvision.train.run import train_run
 from pocketvision.train.trackers import Places
 from tests.train.tiny import CONTRACT, dataset_of, losses, small_spec
 
-CONFIG = TrainConfig(epochs=3, eval_every=1, batch_size=8, lr=0.02, threads=1, workers=1)  # 18 steps
+CONFIG = TrainConfig(
+    epochs=3, eval_every=1, batch_size=8, lr=0.02, threads=1, workers=1
+)  # 18 steps
 POINTS = {10, 18}  # every tenth step, and the last
 
 

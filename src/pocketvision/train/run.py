@@ -36,8 +36,7 @@ from pocketvision.train.prepare import (
     with_length,
 )
 from pocketvision.train.start import Start
-    facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
-    tell = tracking(config.trackers, run_folder, facts, on_event=on_event, places=places)
+from pocketvision.train.trackers import LOCAL, Places, Tracking, tracking
 from pocketvision.train.tuning import threads_for, using, with_threads
 
 
@@ -69,7 +68,7 @@ def train_run(
     resume: bool = False,
     cache: Cache | None = None,
     start: Start | None = None,
-    places: Places = PLACES,
+    places: Places = LOCAL,
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
 
@@ -87,7 +86,8 @@ def train_run(
     check_start(config, spec, start)
     check_folder(run_folder, resume=resume)
     keep_freed_memory()
-<<<<<<< HEAD
+    facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
+    tell = tracking(config.trackers, run_folder, facts, on_event=on_event, places=places)
     listen = Listening(tell, should_stop)
     data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
     job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
@@ -96,15 +96,6 @@ def train_run(
         tell(Note(text=found.words))
     with using(found.count):
         job = with_length(with_threads(job, found), run_folder, since=since, resume=resume)
-=======
-    facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
-    tracking = tracked(config.trackers, run_folder, facts, on_event=on_event, places=places)
-    with _threads(config.threads), tracking as on_event:
-        listen = Listening(tell, should_stop)
-        data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
-        job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
-        job = with_length(job, run_folder, since=since, resume=resume)
->>>>>>> bda08a5 (Trackers listen to a run: TensorBoard, Weights & Biases, MLflow; one that fails is off and the run goes on)
         write_json(run_folder / "config.json", job.config.to_dict())
         write_json(run_folder / "env.json", host())
         end = _fitted(job, run_folder, tell, should_stop, resume)

@@ -53,6 +53,9 @@ class Places:
         )
 
 
+LOCAL = Places()
+
+
 def _tensorboard(folder: Path, facts: Mapping[str, Any], _places: Places) -> Tracker:
     from pocketvision.train.track_tensorboard import TensorBoard
 
