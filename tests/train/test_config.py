@@ -61,7 +61,10 @@ def test_an_unknown_field_suggests_the_nearest():
         ({"batch_size": 2.5}, "--batch-size must be a whole number, got 2.5"),
         ({"batch_size": True}, "--batch-size must be a whole number, got True"),
         ({"epochs": 0}, "--epochs must be at least 1, got 0"),
-        ({"optimizer": "adam"}, "--optimizer must be adamw or sgd, got 'adam'; did you mean"),
+        (
+            {"optimizer": "adam"},
+            "--optimizer must be adamw or sgd or rmsprop, got 'adam'; did you mean",
+        ),
         ({"lr": -1.0}, "--lr must be at least 1e-08 and at most 100, got -1.0"),
         ({"lr": float("nan")}, "--lr must be a number, got nan"),
         ({"ema": 1.0}, "--ema must be at least 0 and at most 0.99999"),

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from pocketvision.data.config import AugmentConfig
+from pocketvision.data.config import AugmentConfig, PolicyConfig
 from pocketvision.data.counter import bits, uniforms
+from pocketvision.data.policies import change_
 
 # What each drawn number is for; a new one goes to the end, so that the others stay as they were.
 DRAWS = (
@@ -57,12 +58,14 @@ def augment(
     seed: int,
     config: AugmentConfig,
     size: tuple[int, int] | None = None,
+    policy: PolicyConfig | None = None,
 ) -> Tensor:
     """uint8 (n, c, h, w) -> uint8 (n, c, *size), by default of the same size; a new tensor in
     channels-last memory.
 
     `indices` (n,) are the samples' places in the dataset. Channels-last memory, as a cache of
-    (n, h, w, c) gives it when permuted, is read twice as fast. Runs on the CPU.
+    (n, h, w, c) gives it when permuted, is read twice as fast. Runs on the CPU. A `policy` comes
+    after the changes of `config`, but before erasing.
     """
     height, width = images.shape[2:]
     size = size or (height, width)
@@ -74,6 +77,8 @@ def augment(
     ]
     out = changed(images, changes, config, size)
     for i, change in enumerate(changes):
+        if policy is not None:
+            change_(out[i], policy, seed=seed, epoch=epoch, index=int(numbers[i]))
         _erase(out[i], change.erased, seed=seed, epoch=epoch, index=int(numbers[i]))
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 

@@ -68,6 +68,17 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "fill": (0, 255),
 }
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyConfig:
+    """A published policy of image operations; the numbers are RandAugment's alone."""
+
+    name: str
+    ops: int = 2
+    magnitude: float = 9.0
+    deviation: float = 0.5
+
+
 NONE = AugmentConfig()
 # Photos of things that have no left or right, and that keep their colour only roughly.
 PHOTO = AugmentConfig(

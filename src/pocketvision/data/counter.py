@@ -28,6 +28,15 @@ def bits(*, seed: int, epoch: int, indices: np.ndarray, count: int, first: int =
     return mixed((x + np.arange(first, first + count, dtype=np.uint64)) * GOLDEN + GOLDEN)
 
 
+def stream(seed: int, number: int) -> int:
+    """The seed of another row of numbers, for a use that must not shift those of the seed itself.
+
+    It is drawn at an epoch that neither augmentation (from 0 up) nor the order (from -1 down) will
+    come to.
+    """
+    return int(bits(seed=seed, epoch=2**62 + number, indices=np.zeros(1), count=1)[0, 0])
+
+
 def uniforms(*, seed: int, epoch: int, indices: np.ndarray, count: int) -> np.ndarray:
     """float64 (n, count), even in [0, 1), for n sample indices."""
     drawn = bits(seed=seed, epoch=epoch, indices=indices, count=count)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from pocketvision.data.augment import augment
-from pocketvision.data.config import PRESETS, AugmentConfig
+from pocketvision.data.config import PHOTO, PRESETS, AugmentConfig, PolicyConfig
 from pocketvision.data.dataset import Dataset
 from pocketvision.errors import UnknownName, closest
 from pocketvision.train.config import TrainConfig
@@ -31,17 +32,38 @@ def preset(name: str | None, dataset: Dataset) -> AugmentConfig:
 
 
 def chosen(config: TrainConfig, dataset: Dataset) -> AugmentConfig:
-    """The preset with what --color-jitter and --erasing say instead. Raises UnknownName."""
+    """The preset with what --color-jitter, --crop-area and --erasing say instead, and without its
+    colours beside a policy. Raises UnknownName.
+    """
     found, jitter = preset(config.augment, dataset), config.color_jitter
+    if jitter is None and config.policy is not None:
+        jitter = 0.0  # a policy brings its own colours
     if jitter is not None:
         found = replace(found, brightness=jitter, contrast=jitter, saturation=jitter)
+    if config.crop_area is not None:
+        aspect = found.crop_aspect if found.crop_aspect > 1 else PHOTO.crop_aspect
+        found = replace(found, crop_area=config.crop_area, crop_aspect=aspect)
     return found if config.erasing is None else replace(found, erase=config.erasing)
 
 
-def bound(config: AugmentConfig, seed: int) -> Augment:
+def policy(config: TrainConfig) -> PolicyConfig | None:
+    """The policy of --policy with its numbers, None without one."""
+    if config.policy is None:
+        return None
+    given = {
+        "ops": config.policy_ops,
+        "magnitude": config.policy_magnitude,
+        "deviation": config.policy_deviation,
+    }
+    chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    return PolicyConfig(name=config.policy, **chosen)
+
+
+def bound(config: AugmentConfig, seed: int, policy: PolicyConfig | None = None) -> Augment:
     """The augmentation as the training step calls it."""
+    fixed: dict[str, Any] = {"seed": seed, "config": config, "policy": policy}
 
     def changed(images: Tensor, indices: np.ndarray, epoch: int, size: tuple[int, int]) -> Tensor:
-        return augment(images, indices=indices, epoch=epoch, seed=seed, config=config, size=size)
+        return augment(images, indices=indices, epoch=epoch, size=size, **fixed)
 
     return changed

@@ -15,17 +15,31 @@ from typing import Any, Literal
 
 from pocketvision.errors import UsageError, closest
 from pocketvision.train.duration import seconds
-from pocketvision.train.rules import check, opt
+from pocketvision.train.rules import check, check_needs, opt
 
 FORMAT = 1
 EPOCHS = 60  # when neither epochs, steps nor time are given
 WARMUP_EPOCHS = 3.0
 # Peak learning rate for a batch of 64, and how it grows with the batch: Adam's step has a size of
-# its own, so noise argues for the square root; SGD's step grows with the gradient.
-LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1}
-LR_POWER = {"adamw": 0.5, "sgd": 1.0}
-WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+# its own, so noise argues for the square root; SGD's step grows with the gradient. RMSProp's rate
+# and rule are MnasNet's (arXiv:1807.11626, with its code).
+LR_PER_64 = {"adamw": 3e-3, "sgd": 0.1, "rmsprop": 4e-3}
+LR_POWER = {"adamw": 0.5, "sgd": 1.0, "rmsprop": 1.0}
+WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "rmsprop": 1e-5}
 TRACKERS = ("tensorboard", "wandb", "mlflow")
+# Fields that mean something only beside certain values of another one.
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+    "nesterov": ("optimizer", ("sgd",)),
+    "rmsprop_decay": ("optimizer", ("rmsprop",)),
+    "rmsprop_epsilon": ("optimizer", ("rmsprop",)),
+    "lr_decay": ("schedule", ("exponential",)),
+    "decay_epochs": ("schedule", ("exponential",)),
+    "staircase": ("schedule", ("exponential",)),
+    "policy_ops": ("policy", ("randaugment",)),
+    "policy_magnitude": ("policy", ("randaugment",)),
+    "policy_deviation": ("policy", ("randaugment",)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +56,44 @@ class TrainConfig:
     steps: int | None = opt(
         None, "optimizer steps; --time notes here what it found, for exact replays", least=1)
     batch_size: int = opt(64, "images a step", least=2)
-    optimizer: Literal["adamw", "sgd"] = opt("adamw", "how weights move", one_of=("adamw", "sgd"))
+    accumulate: int = opt(
+        1, "batches whose gradients make one step: K of --batch-size train like one of K times as "
+        "many images, but for batch-norm", least=1)
+    repeats: int = opt(
+        1, "times that an image comes in an epoch, each time augmented anew; the epoch keeps its "
+        "length and sees fewer images", least=1)
+    optimizer: Literal["adamw", "sgd", "rmsprop"] = opt(
+        "adamw", "how weights move; rmsprop by TensorFlow's rules",
+        one_of=("adamw", "sgd", "rmsprop"))
     lr: float | None = opt(
         None, "peak learning rate (left out: by optimizer and batch size)", least=1e-8, most=100)
     weight_decay: float | None = opt(
         None, "decay of weights, never of norms and biases", least=0, most=10)
     decay_depthwise: bool = opt(True, "decay depthwise kernels too")
+    decay_biases: bool = opt(False, "decay biases too, so that only norms are left out")
+    momentum: float | None = opt(
+        None, "share of its last step that sgd or rmsprop takes again (0.9)", least=0, most=0.9999)
+    nesterov: bool | None = opt(None, "sgd's momentum looks one step ahead (yes)")
+    rmsprop_decay: float | None = opt(
+        None, "memory of rmsprop's mean square (0.9)", least=0, most=0.9999)
+    rmsprop_epsilon: float | None = opt(
+        None, "what rmsprop adds to the mean square, inside the root (0.001)", least=1e-12, most=10)
     warmup_epochs: float | None = opt(
         None, "epochs over which the rate rises from 0, at most a fifth of the run (3)", least=0)
-    schedule: Literal["cosine", "constant"] = opt(
-        "cosine", "the rate after the warm-up", one_of=("cosine", "constant"))
+    schedule: Literal["cosine", "constant", "exponential"] = opt(
+        "cosine", "the rate after the warm-up; constant and exponential do not depend on how long "
+        "the run is", one_of=("cosine", "constant", "exponential"))
+    lr_decay: float | None = opt(
+        None, "exponential: factor on the rate every --decay-epochs (0.97)", least=0.01, most=1)
+    decay_epochs: float | None = opt(
+        None, "exponential: epochs, counted from the first step (2.4)", least=0.01)
+    staircase: bool | None = opt(
+        None, "exponential: the rate falls at once after --decay-epochs, not a little every step "
+        "(yes)")
+    min_lr: float | None = opt(
+        None, "rate that the schedule does not go under (0)", least=0, most=100)
+    warmup_lr: float | None = opt(
+        None, "rate that the warm-up rises from (0)", least=0, most=100)
     label_smoothing: float = opt(
         0.1, "share of the target spread over all classes", least=0, most=0.9)
     ema: float = opt(
@@ -61,12 +103,25 @@ class TrainConfig:
         None, "dropout before the last layer (left out: the model's own)", least=0, most=0.95)
     drop_path: float = opt(0.0, "share of samples that skip the deepest block", least=0, most=0.9)
     augment: str | None = opt(None, "augmentation preset (left out: chosen by the data)")
+    crop_area: float | None = opt(
+        None, "smallest share of the image that a random crop keeps, instead of the preset's",
+        least=0.01, most=1)
     color_jitter: float | None = opt(
         None, "strength of random brightness, contrast and saturation, instead of the preset's",
         least=0, most=1)
     erasing: float | None = opt(
         None, "share of images in which a random rectangle becomes noise, instead of the preset's",
         least=0, most=1)
+    policy: Literal["autoaugment", "randaugment", "trivialaugment"] | None = opt(
+        None, "published policy of image operations, instead of the preset's colours",
+        one_of=("autoaugment", "randaugment", "trivialaugment"))
+    policy_ops: int | None = opt(
+        None, "randaugment: operations drawn for an image, each done half of the time (2)",
+        least=1, most=8)
+    policy_magnitude: float | None = opt(
+        None, "randaugment: strength of an operation, 0 to 10 (9)", least=0, most=10)
+    policy_deviation: float | None = opt(
+        None, "randaugment: standard deviation of that strength (0.5)", least=0, most=10)
     mixup: float | None = opt(
         None, "blend each image and its target with another's; the share is drawn from "
         "Beta(a, a), 0: never", least=0, most=10)
@@ -117,6 +172,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for f in fields(self):
             check(f, getattr(self, f.name))
+        check_needs(self, NEEDS)
         if self.time is not None:
             seconds(self.time)
         for name in self.trackers:
@@ -143,11 +199,16 @@ class TrainConfig:
         return tuple(dict.fromkeys(name for name in names if name))
 
     @property
+    def step_images(self) -> int:
+        """Images an optimizer step."""
+        return self.batch_size * self.accumulate
+
+    @property
     def peak_lr(self) -> float:
         """The learning rate after the warm-up."""
         if self.lr is not None:
             return self.lr
-        return LR_PER_64[self.optimizer] * (self.batch_size / 64) ** LR_POWER[self.optimizer]
+        return LR_PER_64[self.optimizer] * (self.step_images / 64) ** LR_POWER[self.optimizer]
 
     @property
     def decay(self) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,15 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def parts(batch: Batch, count: int) -> Iterator[Batch]:
+    """A batch cut into `count` parts as even as can be, none of one image alone."""
+    n = len(batch)
+    count = max(min(count, n // 2), 1)
+    for k in range(count):
+        at = slice(k * n // count, (k + 1) * n // count)
+        yield replace(batch, x=batch.x[at], truth=batch.truth[at], indices=batch.indices[at])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,7 +136,9 @@ def job_of(
         plan=plan,
         preprocess=preprocess,
         labels=Labels(names=data.dataset.classes),
-        augment=augmenting.bound(augmenting.chosen(config, data.dataset), config.seed),
+        augment=augmenting.bound(
+            augmenting.chosen(config, data.dataset), config.seed, augmenting.policy(config)
+        ),
         objective=losses.plain(config),
         start=start,
     )

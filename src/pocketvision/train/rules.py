@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
@@ -42,6 +43,18 @@ def check(f: dataclasses.Field[Any], value: Any) -> None:
     if not _is(value, kinds):
         raise UsageError(f"{flag(f.name)} must be {_word(kinds)}, got {value!r}")
     _check_limits(flag(f.name), value, f.metadata["least"], f.metadata["most"])
+
+
+def check_needs(config: Any, needs: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+    """Raise UsageError where a field is given beside a value of another that ignores it."""
+    for name, (other, values) in needs.items():
+        if getattr(config, name) is not None and getattr(config, other) not in values:
+            wanted = " or ".join(f"{flag(other)} {value}" for value in values)
+            held = getattr(config, other)
+            raise UsageError(
+                f"{flag(name)} belongs to {wanted}, {flag(other)} is {held or 'not given'}; "
+                f"leave {flag(name)} out, or add {wanted}"
+            )
 
 
 def _is(value: Any, kinds: str) -> bool:

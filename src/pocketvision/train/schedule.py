@@ -18,6 +18,7 @@ from pocketvision.train.config import EPOCHS, WARMUP_EPOCHS, TrainConfig
 SIZE_MULTIPLE_PX = 16  # sizes in between shrink unevenly through five strides of 2
 GROWTH = 2 / 3  # share of the run over which images grow to their last size
 WARMUP_MOST = 0.2
+LR_DECAY, DECAY_EPOCHS = 0.97, 2.4  # MnasNet's, which EfficientNet and MixNet share
 # A forward pass costs about a third of a training step; evaluation may take this share of a run.
 FORWARD_SHARE = 1 / 3
 EVAL_SHARE = 0.03
@@ -25,7 +26,10 @@ EVAL_SHARE = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The length of a run and its steps; sizes are (h, w)."""
+    """The length of a run and its steps; sizes are (h, w).
+
+    An exponential rate falls by the factor `fall` every `fall_steps`, at once with `stairs`.
+    """
 
     steps: int
     per_epoch: int
@@ -35,6 +39,12 @@ class Plan:
     schedule: str
     first_hw: tuple[int, int]
     last_hw: tuple[int, int]
+    # None where there is none, and then not on disk: plans of older runs stay the same.
+    fall: float | None = None
+    fall_steps: float | None = None
+    stairs: bool | None = None
+    least_lr: float | None = None
+    first_lr: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -43,7 +53,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return asdict(self)
+        return {k: v for k, v in asdict(self).items() if v is not None}
 
 
 def from_dict(row: dict[str, Any]) -> Plan:
@@ -58,7 +68,7 @@ def planned(config: TrainConfig, *, n: int, n_val: int, size_hw: tuple[int, int]
     Length: the config's steps or epochs, the fewer where both are given; none at all where only the
     last layer is fitted.
     """
-    per_epoch = batches_in(n, config.batch_size)
+    per_epoch = batches_in(n, config.step_images)
     lengths = [config.steps, config.epochs and config.epochs * per_epoch]
     total = min([length for length in lengths if length] or [EPOCHS * per_epoch])
     if config.freeze == "trunk":
@@ -74,7 +84,21 @@ def planned(config: TrainConfig, *, n: int, n_val: int, size_hw: tuple[int, int]
         schedule=config.schedule,
         first_hw=scaled(size_hw, start),
         last_hw=scaled(size_hw, scale),
+        least_lr=config.min_lr,
+        first_lr=config.warmup_lr,
+        **_falling(config, per_epoch),
     )
+
+
+def _falling(config: TrainConfig, per_epoch: int) -> dict[str, Any]:
+    """How an exponential rate falls; nothing for others."""
+    if config.schedule != "exponential":
+        return {}
+    return {
+        "fall": LR_DECAY if config.lr_decay is None else config.lr_decay,
+        "fall_steps": per_epoch * (config.decay_epochs or DECAY_EPOCHS),
+        "stairs": config.staircase is not False,
+    }
 
 
 def lengthened(plan: Plan, config: TrainConfig, steps: int) -> Plan:
@@ -84,6 +108,8 @@ def lengthened(plan: Plan, config: TrainConfig, steps: int) -> Plan:
 
 def _warmup(config: TrainConfig, per_epoch: int, steps: int) -> int:
     epochs = WARMUP_EPOCHS if config.warmup_epochs is None else config.warmup_epochs
+    if config.schedule != "cosine":
+        return round(epochs * per_epoch)  # these must not know how long the run is
     return round(min(epochs * per_epoch, WARMUP_MOST * steps))
 
 
@@ -112,16 +138,28 @@ def batch_of(order: np.ndarray, step: int, per_epoch: int) -> np.ndarray:
 
 
 def lr(step: int, plan: Plan) -> float:
-    """The learning rate of a step: a line up, then half a cosine down to 0, or flat.
+    """The learning rate of a step: a line up, then half a cosine down to the least rate, flat, or
+    falling by a factor for equal times, which are counted from the first step of the run.
 
-    Source of the cosine: arXiv:1608.03983, equation 5, without restarts.
+    Sources: arXiv:1608.03983, equation 5, without restarts; tf.train.exponential_decay, with the
+    warm-up laid over it as in the code of MnasNet and EfficientNet.
     """
+    least, first = plan.least_lr or 0.0, plan.first_lr or 0.0
     if step < plan.warmup:
-        return plan.peak_lr * (step + 1) / plan.warmup
+        return first + (plan.peak_lr - first) * (step + 1) / plan.warmup
     if plan.schedule == "constant":
         return plan.peak_lr
+    if plan.schedule == "exponential":
+        return max(_fallen(step, plan), least)
     done = (step - plan.warmup) / max(plan.steps - plan.warmup, 1)
-    return plan.peak_lr * 0.5 * (1 + math.cos(math.pi * done))
+    return least + (plan.peak_lr - least) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _fallen(step: int, plan: Plan) -> float:
+    assert plan.fall is not None
+    assert plan.fall_steps is not None
+    times = step / plan.fall_steps
+    return plan.peak_lr * plan.fall ** (math.floor(times) if plan.stairs else times)
 
 
 def size(step: int, plan: Plan) -> tuple[int, int]:

@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketvision.data.order import order
+from pocketvision.data.order import order, repeated
 from pocketvision.errors import PocketvisionError
 from pocketvision.preprocess import Preprocess, scale_and_bias
 from pocketvision.train import mixing, schedule
 from pocketvision.train.clock import Clock
-from pocketvision.train.job import Batch, Job
+from pocketvision.train.job import Batch, Job, parts
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
 from pocketvision.train.thaw import thaw_, thawed
 
+PARTS = 2  # sets seeds of a step's later parts apart from what else it draws
 # The mean loss of so many steps, over so many times that of guessing, counts as exploded.
 EXPLODED_STEPS = 20
 EXPLODED_TIMES = 5.0
@@ -51,8 +52,7 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> Taken
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(step_seed(job.config.seed, step))
-        value = _backward(state.network, seen, job, clock)
+        value = accumulated(state.network, seen, job, step, clock)
     _update(state, job)
     clock.mark("update")
     state.step += 1
@@ -74,20 +74,28 @@ def _thaw(state: State, job: Job) -> None:
 
 def indices_of(step: int, job: Job) -> np.ndarray:
     """Which training images a step sees, (b,)."""
-    per_epoch = job.plan.per_epoch
-    shuffled = _order(len(job.train), job.config.seed, step // per_epoch)
-    return schedule.batch_of(shuffled, step, per_epoch)
+    return numbers_of(step, job) % len(job.train)
+
+
+def numbers_of(step: int, job: Job) -> np.ndarray:
+    """The numbers of a step's samples, (b,): an image's index, plus n for each time that it came
+    before in this epoch. Augmentation draws by them, so that repeats differ.
+    """
+    per_epoch, config = job.plan.per_epoch, job.config
+    numbers = _order(len(job.train), config.seed, step // per_epoch, config.repeats)
+    return schedule.batch_of(numbers, step, per_epoch)
 
 
 @functools.lru_cache(maxsize=2)
-def _order(n: int, seed: int, epoch: int) -> np.ndarray:
-    return np.asarray(order(n, seed=seed, epoch=epoch))
+def _order(n: int, seed: int, epoch: int, repeats: int) -> np.ndarray:
+    return repeated(order(n, seed=seed, epoch=epoch), repeats)
 
 
 def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
     """What a step sees at size `hw`."""
-    config, indices = job.config, indices_of(step, job)
-    x = inputs(indices, job, epoch=step // job.plan.per_epoch, hw=hw)
+    config, numbers = job.config, numbers_of(step, job)
+    x = inputs(numbers, job, epoch=step // job.plan.per_epoch, hw=hw)
+    indices = numbers % len(job.train)
     truth = torch.from_numpy(job.train.truth[indices])
     strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}
     mix = mixing.planned(len(x), hw, **strengths, seed=config.seed, step=step)
@@ -97,10 +105,12 @@ def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
     return Batch(x=mixing.mixed_(x, mix), truth=shares, indices=indices)
 
 
-def inputs(indices: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
-    """float32 (b, c, h, w): the images, augmented, at size `hw`, scaled by the contract."""
-    pixels = torch.from_numpy(np.ascontiguousarray(job.train.pixels[indices]))
-    x = job.augment(pixels.permute(0, 3, 1, 2), indices, epoch, hw)
+def inputs(numbers: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
+    """float32 (b, c, h, w): the samples of `numbers_of`, augmented, at size `hw`, scaled by the
+    contract.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(job.train.pixels[numbers % len(job.train)]))
+    x = job.augment(pixels.permute(0, 3, 1, 2), numbers, epoch, hw)
     memory = torch.channels_last if job.config.channels_last else torch.contiguous_format
     # Put in order while still in 8 bits, a quarter of the bytes.
     return normalised(x.contiguous(memory_format=memory), job.preprocess)
@@ -119,16 +129,31 @@ def normalised(x: Tensor, preprocess: Preprocess) -> Tensor:
     return y.mul_(scale[:, None, None]).add_(bias[:, None, None])
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A seed for one step, far from those of its neighbours."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+def step_seed(seed: int, step: int, part: int = 0) -> int:
+    """A seed for one part of a step, far from those of its neighbours."""
+    words = (seed, step, PARTS, part) if part else (seed, step)
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _backward(network: nn.Module, seen: Batch, job: Job, clock: Clock) -> float:
-    """Gradients of the mean loss over a batch, which comes back. Raises PocketvisionError."""
+def accumulated(network: nn.Module, seen: Batch, job: Job, step: int, clock: Clock) -> float:
+    """Gradients of the mean loss over a step's images, which comes back, a part of them at a time
+    with --accumulate; the global generator is seeded for each part.
+    """
+    value = 0.0
+    for k, part in enumerate(parts(seen, job.config.accumulate)):
+        torch.manual_seed(step_seed(job.config.seed, step, k))
+        value += _backward(network, part, job, clock, share=len(part) / len(seen))
+    return value
+
+
+def _backward(network: nn.Module, seen: Batch, job: Job, clock: Clock, *, share: float) -> float:
+    """Add the gradients of `share` times the mean loss over a batch, which comes back. Raises
+    PocketvisionError.
+    """
     low = job.config.precision == "bfloat16"
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
         loss = job.objective(network, seen)
+    loss = loss if share == 1 else loss * share
     value = loss.item()
     clock.mark("forward")
     if not math.isfinite(value):
