@@ -86,6 +86,29 @@ def test_the_rate_grows_with_the_batch_as_its_optimizer_wants():
     assert TrainConfig(lr=0.5, batch_size=256).peak_lr == 0.5
 
 
+def test_rmsprops_rate_is_mnasnets():
+    """0.016 for 256 images, in proportion."""
+    assert TrainConfig(batch_size=256, optimizer="rmsprop").peak_lr == pytest.approx(0.016)
+    assert TrainConfig(batch_size=1024, optimizer="rmsprop").peak_lr == pytest.approx(0.064)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"momentum": 0.9}, "--momentum belongs to --optimizer sgd or --optimizer rmsprop, "
+                            "--optimizer is adamw"),
+        ({"nesterov": False, "optimizer": "rmsprop"}, "--nesterov belongs to --optimizer sgd"),
+        ({"rmsprop_epsilon": 1.0, "optimizer": "sgd"}, "--rmsprop-epsilon belongs to"),
+        ({"lr_decay": 0.9}, "--lr-decay belongs to --schedule exponential, --schedule is cosine"),
+        ({"policy_magnitude": 5.0}, "--policy is not given; leave --policy-magnitude out"),
+        ({"policy": "rand"}, "--policy must be autoaugment or randaugment or trivialaugment"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_nothing_would_read_is_refused(values, words):
+    with pytest.raises(UsageError, match=words):
+        TrainConfig(**values)
+
+
 def test_context_is_no_part_of_the_trace():
     a = TrainConfig()
     assert digest(a.trace()) == digest(replace(a, checkpoint_minutes=1, workers=3).trace())

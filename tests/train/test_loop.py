@@ -1,4 +1,5 @@
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -77,7 +78,14 @@ def test_the_callers_random_state_is_left_alone(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd", "ema": 0.0, "patience": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "sgd", "ema": 0.0, "patience": 2},
+        {"optimizer": "rmsprop", "schedule": "exponential", "decay_biases": True},
+    ],
+)
 @pytest.mark.parametrize("stops", [(1,), (6,), (7, 13), (2, 3, 11, 20)])
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, stops, settings):
     job = job_of(**settings)
@@ -143,6 +151,19 @@ def test_what_changed_is_listed_and_refused(tmp_path):
         list(fit(touched, tmp_path, resume=True))
     context = replace(job, config=replace(job.config, workers=3, checkpoint_minutes=1))
     assert len(losses(fit(context, tmp_path, resume=True))) == job.plan.steps - 3
+
+
+def test_a_run_of_before_a_setting_existed_was_at_its_default(tmp_path):
+    job = job_of()
+    interrupted_after(job, tmp_path, 3)
+    (state,) = (p / "state.json" for p in checkpoint.found(tmp_path / "checkpoint"))
+    facts = json.loads(state.read_text())
+    for name in ("--accumulate", "--repeats", "--decay-biases", "--policy"):
+        del facts["trace"][name]
+    state.write_text(json.dumps(facts))
+    with pytest.raises(UsageError, match=r"differ|--repeats was 1, is 2"):
+        list(fit(replace(job, config=replace(job.config, repeats=2)), tmp_path, resume=True))
+    assert len(losses(fit(job, tmp_path, resume=True))) == job.plan.steps - 3
 
 
 def test_nothing_to_resume_is_said(tmp_path):

@@ -32,6 +32,33 @@ def test_norms_and_biases_are_never_decayed():
     assert optim.decayed(net(), depthwise=False) == {"0.weight", "4.weight"}
 
 
+def test_biases_are_decayed_where_only_norms_are_left_out():
+    """MnasNet's rule: every trainable value but those of batch-norm."""
+    network, norm = net(), {"1.weight", "1.bias"}
+    everything = {name for name, _ in network.named_parameters()}
+    assert optim.decayed(network, biases=True) == everything - norm
+    assert optim.decayed(network, biases=True, depthwise=False) == everything - norm - {"2.weight"}
+    opt = optim.optimizer(network, TrainConfig(weight_decay=0.3, decay_biases=True))
+    assert sum(p.numel() for p in opt.param_groups[0]["params"]) == sum(
+        p.numel() for name, p in network.named_parameters() if name not in norm
+    )
+
+
+def test_options_reach_the_optimizer():
+    def group(**settings):
+        return optim.optimizer(net(), TrainConfig(**settings)).param_groups[0]
+
+    plain = group(optimizer="sgd")
+    assert (plain["momentum"], plain["nesterov"]) == (0.9, True)
+    assert group(optimizer="sgd", nesterov=False)["nesterov"] is False
+    none = group(optimizer="sgd", momentum=0.0)
+    assert (none["momentum"], none["nesterov"]) == (0.0, False)
+    tf = group(optimizer="rmsprop")
+    assert (tf["decay"], tf["momentum"], tf["epsilon"]) == (0.9, 0.9, 1e-3)
+    slim = group(optimizer="rmsprop", rmsprop_epsilon=1.0, rmsprop_decay=0.99, momentum=0.5)
+    assert (slim["decay"], slim["momentum"], slim["epsilon"]) == (0.99, 0.5, 1.0)
+
+
 def test_groups_hold_every_parameter_once():
     network = net()
     opt = optim.optimizer(network, TrainConfig(weight_decay=0.3))
@@ -53,7 +80,7 @@ def test_decay_alone_shrinks_only_what_it_should():
         torch.testing.assert_close(p, before[name] * factor)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
 def test_state_put_back_goes_on_bit_for_bit(name, memory):
     config = TrainConfig(optimizer=name)

@@ -56,6 +56,51 @@ def test_the_rate_rises_in_a_line_and_falls_in_a_cosine():
     assert {schedule.lr(s, flat) for s in range(flat.steps)} == {1.0}
 
 
+def test_an_exponential_rate_by_hand():
+    """97% of the rate every 2.4 epochs of 10 steps: at step 24, 48, ... of the whole run."""
+    settings = {"schedule": "exponential", "warmup_epochs": 1, "lr": 1.0, "batch_size": 10}
+    stairs = plan_of(n=100, epochs=20, **settings)
+    rates = [schedule.lr(s, stairs) for s in range(200)]
+    assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert rates[10:24] == [1.0] * 14
+    assert rates[24:48] == [0.97] * 24
+    assert rates[191] == 0.97**7  # the division is exact: 192 = 8 * 24
+    assert rates[192] == 0.97**8
+    smooth = plan_of(n=100, epochs=20, staircase=False, lr_decay=0.5, decay_epochs=3, **settings)
+    assert schedule.lr(60, smooth) == pytest.approx(0.25)
+    assert schedule.lr(45, smooth) == pytest.approx(0.5**1.5)
+
+
+@pytest.mark.parametrize("name", ["exponential", "constant"])
+@pytest.mark.parametrize("epochs", [1, 3, 40])
+def test_some_rates_do_not_know_how_long_a_run_is(name, epochs):
+    settings = {"n": 100, "batch_size": 10, "schedule": name, "lr": 1.0}
+    short, long = plan_of(epochs=epochs, **settings), plan_of(epochs=100, **settings)
+    assert all(schedule.lr(s, short) == schedule.lr(s, long) for s in range(10 * epochs))
+    cosine = {**settings, "schedule": "cosine"}
+    short, long = plan_of(epochs=epochs, **cosine), plan_of(epochs=100, **cosine)
+    assert any(schedule.lr(s, short) != schedule.lr(s, long) for s in range(10 * epochs))
+
+
+def test_least_and_first_rates():
+    """MobileNeXt's own run: 3 epochs up from 1e-4 to 0.1, then down to 1e-5."""
+    settings = {"n": 100, "batch_size": 10, "epochs": 20, "lr": 0.1, "warmup_lr": 1e-4}
+    p = plan_of(min_lr=1e-5, warmup_epochs=3, **settings)
+    assert schedule.lr(0, p) == pytest.approx(1e-4 + (0.1 - 1e-4) / 30)
+    assert schedule.lr(14, p) == pytest.approx((0.1 + 1e-4) / 2)
+    assert schedule.lr(29, p) == schedule.lr(30, p) == pytest.approx(0.1)
+    assert schedule.lr(115, p) == pytest.approx((0.1 + 1e-5) / 2)
+    assert schedule.lr(200, p) == pytest.approx(1e-5)
+    fallen = plan_of(schedule="exponential", lr_decay=0.1, min_lr=0.005, **settings)
+    assert schedule.lr(190, fallen) == 0.005
+
+
+def test_a_plan_of_an_older_run_is_the_same_on_disk():
+    assert plan_of().to_dict().keys() == {
+        "steps", "per_epoch", "eval_every", "warmup", "peak_lr", "schedule", "first_hw", "last_hw"
+    }  # fmt: skip
+
+
 def test_the_warm_up_is_at_most_a_fifth():
     assert plan_of(n=100, batch_size=10, epochs=5, warmup_epochs=3).warmup == 10
     longer = schedule.lengthened(plan_of(n=100, batch_size=10), TrainConfig(), 1000)
@@ -91,8 +136,9 @@ def test_scale_one_is_the_input_itself_whatever_its_size():
     assert schedule.scaled((97, 130), 1.0) == (97, 130)
 
 
-def test_a_plan_survives_the_disk():
-    p = plan_of(train_scale=0.75)
+@pytest.mark.parametrize("settings", [{}, {"schedule": "exponential", "min_lr": 1e-5}])
+def test_a_plan_survives_the_disk(settings):
+    p = plan_of(train_scale=0.75, **settings)
     assert schedule.from_dict(json.loads(json.dumps(p.to_dict()))) == p
 
 
