@@ -13,6 +13,7 @@ from pocketvision.data.order import order, repeated
 from pocketvision.train import schedule, step
 from pocketvision.train import state as states
 from pocketvision.train.augmenting import bound
+from pocketvision.train.clock import Clock
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.job import parts
 from pocketvision.train.loop import fit
@@ -33,7 +34,7 @@ def gradients(**settings):
     job = replace(job_of(**EXACT, **settings), objective=in_double)
     network = job.network.double().eval()  # norms kept, no dropout
     network.zero_grad()
-    value = step.accumulated(network, batch(1, job, hw=(SIZE, SIZE)), job, 1)
+    value = step.accumulated(network, batch(1, job, hw=(SIZE, SIZE)), job, 1, Clock())
     return value, {n: p.grad for n, p in network.named_parameters()}
 
 
