@@ -45,6 +45,8 @@ def test_a_policy_brings_its_own_colours():
     assert of(policy="autoaugment").crop_area == PHOTO.crop_area
     assert of(policy="autoaugment", color_jitter=0.1).brightness == 0.1
     assert policy(TrainConfig()) is None
+    assert policy(TrainConfig(policy="none")) is None
+    assert of(policy="none") is PHOTO
     assert policy(TrainConfig(policy="randaugment")) == PolicyConfig(name="randaugment")
     weak = TrainConfig(policy="randaugment", policy_magnitude=5.0, policy_deviation=0.0)
     assert policy(weak) == PolicyConfig(name="randaugment", magnitude=5.0, deviation=0.0)

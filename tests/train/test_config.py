@@ -70,6 +70,7 @@ def test_an_unknown_field_suggests_the_nearest():
         ({"ema": 1.0}, "--ema must be at least 0 and at most 0.99999"),
         ({"time": "soon"}, "--time must be a time"),
         ({"channels_last": "yes"}, "--channels-last must be true or false"),
+        ({"min_lr": 0.5, "lr": 0.1}, "--min-lr 0.5 must not be over the rate itself, 0.1"),
         ({"start_scale": 0.9, "train_scale": 0.8}, "--start-scale 0.9 must not be over"),
     ],
 )
@@ -101,7 +102,7 @@ def test_rmsprops_rate_is_mnasnets():
         ({"rmsprop_epsilon": 1.0, "optimizer": "sgd"}, "--rmsprop-epsilon belongs to"),
         ({"lr_decay": 0.9}, "--lr-decay belongs to --schedule exponential, --schedule is cosine"),
         ({"policy_magnitude": 5.0}, "--policy is not given; leave --policy-magnitude out"),
-        ({"policy": "rand"}, "--policy must be autoaugment or randaugment or trivialaugment"),
+        ({"policy": "rand"}, "--policy must be none or autoaugment or randaugment or trivial"),
     ],
 )  # fmt: skip
 def test_a_setting_that_nothing_would_read_is_refused(values, words):

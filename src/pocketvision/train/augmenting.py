@@ -36,7 +36,7 @@ def chosen(config: TrainConfig, dataset: Dataset) -> AugmentConfig:
     colours beside a policy. Raises UnknownName.
     """
     found, jitter = preset(config.augment, dataset), config.color_jitter
-    if jitter is None and config.policy is not None:
+    if jitter is None and policy(config) is not None:
         jitter = 0.0  # a policy brings its own colours
     if jitter is not None:
         found = replace(found, brightness=jitter, contrast=jitter, saturation=jitter)
@@ -48,7 +48,7 @@ def chosen(config: TrainConfig, dataset: Dataset) -> AugmentConfig:
 
 def policy(config: TrainConfig) -> PolicyConfig | None:
     """The policy of --policy with its numbers, None without one."""
-    if config.policy is None:
+    if config.policy in (None, "none"):
         return None
     given = {
         "ops": config.policy_ops,

@@ -57,7 +57,7 @@ class TrainConfig:
         None, "optimizer steps; --time notes here what it found, for exact replays", least=1)
     batch_size: int = opt(64, "images a step", least=2)
     accumulate: int = opt(
-        1, "batches whose gradients make one step: K of --batch-size train like one of K times as "
+        1, "batches that one step goes by: K of --batch-size train like one of K times as "
         "many images, but for batch-norm", least=1)
     repeats: int = opt(
         1, "times that an image comes in an epoch, each time augmented anew; the epoch keeps its "
@@ -112,9 +112,9 @@ class TrainConfig:
     erasing: float | None = opt(
         None, "share of images in which a random rectangle becomes noise, instead of the preset's",
         least=0, most=1)
-    policy: Literal["autoaugment", "randaugment", "trivialaugment"] | None = opt(
+    policy: Literal["none", "autoaugment", "randaugment", "trivialaugment"] | None = opt(
         None, "published policy of image operations, instead of the preset's colours",
-        one_of=("autoaugment", "randaugment", "trivialaugment"))
+        one_of=("none", "autoaugment", "randaugment", "trivialaugment"))
     policy_ops: int | None = opt(
         None, "randaugment: operations drawn for an image, each done half of the time (2)",
         least=1, most=8)
@@ -185,6 +185,11 @@ class TrainConfig:
             raise UsageError(
                 f"--start-scale {self.start_scale} must not be over --train-scale "
                 f"{self.train_scale}; images grow during a run"
+            )
+        if self.min_lr is not None and self.min_lr > self.peak_lr:
+            raise UsageError(
+                f"--min-lr {self.min_lr:g} must not be over the rate itself, {self.peak_lr:g}; "
+                "give a lower one, or a higher --lr"
             )
 
     @property
