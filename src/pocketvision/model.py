@@ -116,18 +116,29 @@ class Network(nn.Module):
         """(n, c, h, w) images -> logits (n, classes), or a dict of them by head name; without heads
         the last map.
         """
-        x = self.trunk(x)
+        return self._answer(self.trunk(x))
+
+    def staged(self, x: Tensor) -> tuple[Any, list[Tensor]]:
+        """What `forward` gives, and the outputs of `stages`, of one pass and with gradients."""
+        outs = self._outs(x)
+        return self._answer(outs[-1]), [outs[s.block + 1] for s in self.stages]
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The last block's output, before any head."""
+        return self._outs(x)[-1]
+
+    def _outs(self, x: Tensor) -> list[Tensor]:
+        """Outputs of the stem and of every block."""
+        outs = [self.stem(x)]
+        for block, spec in zip(self.blocks, self.spec.blocks, strict=True):
+            outs.append(block(*(outs[max(len(outs) + k, 0)] for k in spec.inputs)))
+        return outs
+
+    def _answer(self, x: Tensor) -> Any:
         if not self.heads:
             return x
         outputs = {name: head(x) for name, head in self.heads.items()}
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """The last block's output, before any head."""
-        outs = [self.stem(x)]
-        for block, spec in zip(self.blocks, self.spec.blocks, strict=True):
-            outs.append(block(*(outs[max(len(outs) + k, 0)] for k in spec.inputs)))
-        return outs[-1]
 
     def features(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Outputs of stages ("stage4") or of layers by address ("blocks.13.expand"), by name.

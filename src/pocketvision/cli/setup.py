@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ FORMAT = 1
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """What a run is made of beside its TrainConfig; kept as setup.json for --resume. `start` says
-    where its weights are from; they lie beside it as a bundle.
+    where its weights are from, `teachers` where those are; they lie beside it as bundles.
     """
 
     data: str
@@ -31,6 +31,7 @@ class Setup:
     split_seed: int
     input_scaling: str | None = None
     start: Mapping[str, Any] | None = None
+    teachers: Sequence[Mapping[str, Any]] = ()
 
 
 def dumps(setup: Setup) -> str:

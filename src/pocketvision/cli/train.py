@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pocketvision.cli import origin, report
+from pocketvision.cli import origin, report, teaching
 from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
 from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
@@ -28,12 +28,14 @@ from pocketvision.errors import Interrupted
 from pocketvision.files import replace_file
 from pocketvision.spec import NetSpec
 from pocketvision.train.config import TrainConfig
+from pocketvision.train.defaults import with_teachers
 
 if TYPE_CHECKING:
     from pocketvision.data.dataset import Dataset
     from pocketvision.preprocess import Preprocess
     from pocketvision.train.events import Event
     from pocketvision.train.run import RunResult
+    from pocketvision.train.source import Source
 
 MODEL_NAME = "mobilenet_v3_small"
 DIGITS_PX = 32  # the built-in digits are shown at this size
@@ -65,6 +67,7 @@ def train(
     *,
     model: str | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
+    teacher: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     options: Annotated[ModelOptions, Parameter(name="*")] = MODEL,
     images: Annotated[DataOptions, Parameter(name="*")] = DATA,
     config: Annotated[TrainConfig, Parameter(name="*")] = CONFIG,
@@ -85,6 +88,9 @@ def train(
     from_: str
         Start from these weights: a bundle, a run, a weight file that `import` reads or a name of
         `weights list` that was pulled. The last layer is made new, preprocessing is the source's.
+    teacher: tuple[str, ...]
+        Learn from this bundle, run or weight file too, which must know every class; several: from
+        the mean of their answers.
     output: Path
         Folder of runs.
     name: str
@@ -97,19 +103,24 @@ def train(
     out = Output(json=json)
     if resume is not None:
         origin.check_not_given(from_)
+        teaching.check_not_given(teacher)
         folder, setup, config = resume, saved_setup(resume, data), saved_config(resume, config)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
         start = origin.kept(folder, setup.start, dataset, setup.spec)
+        teachers = teaching.kept(folder, setup.teachers)
     else:
         dataset = read(data, seed=images.split_seed, val_fraction=images.val_fraction)
         start = origin.chosen(from_, model, options, dataset)
-        config = origin.config_for(config, start)
+        teachers = teaching.chosen(teacher)
+        config = with_teachers(origin.config_for(config, start), len(teachers))
         setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
+        setup = replace(setup, teachers=[dict(t.record) for t in teachers])
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
     start = origin.with_contract(start, _preprocess(setup, start))
     _say_start(out, dataset, setup, folder)
     origin.say(out, start, config)
-    result = _run(out, dataset, setup, config, folder, start=start, resume=resume is not None)
+    teaching.say(out, teachers, config)
+    result = _run(out, dataset, setup, config, folder, start, teachers, resume=resume is not None)
     _say_end(out, dataset, setup, result)
 
 
@@ -174,8 +185,9 @@ def _run(
     setup: Setup,
     config: TrainConfig,
     folder: Path,
-    *,
     start: Origin | None,
+    teachers: Sequence[Source],
+    *,
     resume: bool,
 ) -> RunResult:
     from pocketvision.train.prepare import check_folder
@@ -192,12 +204,13 @@ def _run(
                 config,
                 preprocess,
                 folder,
-                on_event=_Listening(progress, setup, folder, start),
+                on_event=_Listening(progress, setup, folder, start, teachers),
                 should_stop=stop.is_set,
                 resume=resume,
                 cache=cache(),
                 start=start.start if start else None,
                 places=Places.of(os.environ),
+                teachers=teachers,
             )
         except Interrupted:
             progress.close()
@@ -215,12 +228,14 @@ class _Listening:
     setup: Setup
     folder: Path
     start: Origin | None
+    teachers: Sequence[Source]
 
     def __call__(self, event: Event) -> None:
         from pocketvision.train.events import Planned
 
         if isinstance(event, Planned):
             origin.keep(self.folder, self.start)
+            teaching.keep(self.folder, self.teachers)
             replace_file(self.folder / "setup.json", dumps(self.setup))
         self.progress(event)
 
@@ -270,5 +285,6 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
     if result.skipped:
         out.say(f"left out: {len(result.skipped)} unreadable images, listed in summary.json")
     summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())
+    teaching.say_end(out, summary)
     out.result({"run": result.folder, "bundle": result.bundle, "report": page, **summary})
     out.next("pocketvision", "export", result.bundle, "--data", setup.data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pocketvision.cli.out import Output
 
 if TYPE_CHECKING:
-    from pocketvision.train.events import EpochDone, Event, Extracted, Loaded, StepDone
+    from pocketvision.train.events import Answered, EpochDone, Event, Extracted, Loaded, StepDone
 
 
 class Progress:
@@ -48,6 +48,8 @@ class Progress:
                 self._counted(f"reading {event.split}", event)
             case events.Extracted():
                 self._counted(f"trunk over {event.split}", event)
+            case events.Answered():
+                self._counted(f"teacher over {event.split}", event)
             case events.Planned():
                 self._planned(event.plan, event.step)
             case events.StepDone():
@@ -57,7 +59,7 @@ class Progress:
             case events.Note():
                 self._line(event.text)
 
-    def _counted(self, label: str, event: Loaded | Extracted) -> None:
+    def _counted(self, label: str, event: Loaded | Extracted | Answered) -> None:
         if self.bar is not None:
             if self.reading != label:
                 self.task, self.reading = self.bar.add_task(label, total=event.total), label

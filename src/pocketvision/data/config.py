@@ -48,6 +48,12 @@ class AugmentConfig:
         return self.rotate_deg > 0 or self.shift > 0 or self.zoom > 0
 
     @property
+    def still(self) -> bool:
+        """Nothing at all is changed at random."""
+        cuts = self.crop_area < 1 or self.crop_aspect > 1
+        return not (self.flip or self.erase or cuts or self.turns or self.recolours)
+
+    @property
     def recolours(self) -> bool:
         """Anything that changes values."""
         return self.brightness > 0 or self.contrast > 0 or self.saturation > 0

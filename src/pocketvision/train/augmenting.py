@@ -59,6 +59,12 @@ def policy(config: TrainConfig) -> PolicyConfig | None:
     return PolicyConfig(name=config.policy, **chosen)
 
 
+def still(config: TrainConfig, dataset: Dataset) -> bool:
+    """True where an image looks the same each time that it is seen, but for its size."""
+    mixed = config.mixup or config.cutmix
+    return chosen(config, dataset).still and policy(config) is None and not mixed
+
+
 def bound(config: AugmentConfig, seed: int, policy: PolicyConfig | None = None) -> Augment:
     """The augmentation as the training step calls it."""
     fixed: dict[str, Any] = {"seed": seed, "config": config, "policy": policy}

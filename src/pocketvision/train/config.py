@@ -143,6 +143,22 @@ class TrainConfig:
     norms: Literal["batch", "kept"] | None = opt(
         None, "batch-norm statistics while training: of the batch, or kept as they are",
         one_of=("batch", "kept"))
+    distill: Literal["kd", "at", "kd+at", "hint", "kd+hint"] | None = opt(
+        None, "what is learned from --teacher: its answers (kd), where it looks (at), a map of its "
+        "middle (hint) (kd)", one_of=("kd", "at", "kd+at", "hint", "kd+hint"))
+    temperature: float | None = opt(
+        None, "kd: what both sides' logits are divided by (4)", least=0.1, most=100)
+    distill_weight: float | None = opt(
+        None, "kd: the teachers' share of the loss, the labels have the rest (0.9)",
+        least=0, most=1)
+    at_weight: float | None = opt(None, "at: weight of that loss (1000)", least=0)
+    hint_weight: float | None = opt(None, "hint: weight of that loss (1)", least=0)
+    teacher_size: Literal["same", "own"] | None = opt(
+        None, "images that teachers see: of the network's size, or brought to their own (same)",
+        one_of=("same", "own"))
+    teacher_views: Literal["same", "1"] | None = opt(
+        None, "same: teachers see what the network sees; 1: each image once, unaugmented, which is "
+        "fast and approximate (same)", one_of=("same", "1"))
     grad_clip: float | None = opt(None, "largest norm of a step's gradient", least=1e-6)
     bn_momentum: float | None = opt(
         None, "weight of a batch in batch-norm's averages (left out: by batch size)",

@@ -32,6 +32,15 @@ class Extracted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A teacher has answered about so many images of a split (done at the total)."""
+
+    split: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """The run's length is fixed; `step` is where it starts (over 0 after a resume)."""
 
@@ -104,4 +113,4 @@ class Finished:
     spent: Mapping[str, float] = field(default_factory=dict)
 
 
-Event = Loaded | Extracted | Planned | Note | StepDone | EpochDone | Saved | Finished
+Event = Loaded | Extracted | Answered | Planned | Note | StepDone | EpochDone | Saved | Finished

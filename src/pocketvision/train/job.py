@@ -26,6 +26,7 @@ from pocketvision.train.start import Start
 Augment = Callable[[Tensor, np.ndarray, int, tuple[int, int]], Tensor]
 # (network, batch) -> the mean loss over the batch, a scalar
 Objective = Callable[[nn.Module, "Batch"], Tensor]
+BESIDE = "beside"
 LENGTH = ("epochs", "time", "steps")  # the plan holds what they came to
 MOST_HASHED_BYTES = 2**30
 
@@ -74,6 +75,20 @@ def parts(batch: Batch, count: int) -> Iterator[Batch]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taught:
+    """What a run with teachers has beside its objective.
+
+    beside    layers that train with the network and are no part of the result; its child BESIDE
+    guess     about what guessing costs by the objective, where that is not log k
+    records   where each teacher is from, and how good it is
+    """
+
+    beside: nn.Module | None = None
+    guess: float = 0.0
+    records: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What `fit` trains: a network in its first state, on images, by a config and its plan.
 
@@ -94,6 +109,7 @@ class Job:
     start: Start | None = None
     cache: Cache | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    taught: Taught | None = None
 
     def trace(self) -> dict[str, Any]:
         """All that decides the losses, as JSON values: must match to resume. Reads every image."""

@@ -93,7 +93,8 @@ class _Run:
         self.state = states.fresh(job)
         self.pace = Pace()
         self.spent: dict[str, float] = {}
-        self.watch = step.Watch(len(job.labels.names))
+        guess = 0.0 if job.taught is None else job.taught.guess
+        self.watch = step.Watch(len(job.labels.names), guess=guess)
         self.saved_at = perf_counter()
         self.val_features: np.ndarray | None = None
 
@@ -281,7 +282,7 @@ class _Run:
         metrics, logits = self.measured()
         epoch = state.best_epoch or -(-state.step // self.job.plan.per_epoch)
         return Finished(
-            network=state.judged.eval(),
+            network=states.bare(state.judged).eval(),
             metrics=metrics,
             logits=logits,
             epoch=epoch,

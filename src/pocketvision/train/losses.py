@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.job import Batch, Objective
+
+# (logits (n, k), classes (n,) or shares of all classes (n, k)) -> the mean loss over n
+Hard = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(logits_nk: Tensor, truth: Tensor, *, smoothing: float = 0.0) -> Tensor:
@@ -18,10 +23,16 @@ def cross_entropy(logits_nk: Tensor, truth: Tensor, *, smoothing: float = 0.0) -
     return F.cross_entropy(logits_nk.float(), truth, label_smoothing=smoothing)
 
 
+def hard(config: TrainConfig) -> Hard:
+    """The loss against labels that the config asks for: its smoothing."""
+    return lambda logits, truth: cross_entropy(logits, truth, smoothing=config.label_smoothing)
+
+
 def plain(config: TrainConfig) -> Objective:
-    """Cross-entropy with the config's smoothing, as an objective."""
+    """The loss of `hard` as an objective."""
+    loss = hard(config)
 
     def objective(network: nn.Module, batch: Batch) -> Tensor:
-        return cross_entropy(network(batch.x), batch.truth, smoothing=config.label_smoothing)
+        return loss(network(batch.x), batch.truth)
 
     return objective

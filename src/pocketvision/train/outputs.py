@@ -76,6 +76,7 @@ def summary_of(
         "seconds_by_part": {part: round(s, 3) for part, s in end.spent.items()},
         "seed": job.config.seed,
         **({} if job.start is None else {"start": dict(job.start.source)}),
+        **({} if job.taught is None else {"teachers": list(job.taught.records)}),
     }
 
 
@@ -94,6 +95,7 @@ def _manifest(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
         "trace": job.trace(),
         "measured": {key: summary[key] for key in measured},
         **({} if job.start is None else {"start": dict(job.start.source)}),
+        **({} if job.taught is None else {"teachers": list(job.taught.records)}),
         "host": host(),
     }
 

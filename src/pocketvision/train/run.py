@@ -7,7 +7,7 @@ checkpoint/    where --resume goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from pocketvision.data.dataset import Dataset
 from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
-from pocketvision.train import loop
+from pocketvision.train import augmenting, loop
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Finished, Note
 from pocketvision.train.job import Job
@@ -35,8 +35,10 @@ from pocketvision.train.prepare import (
     loaded,
     with_length,
 )
+from pocketvision.train.source import Source
 from pocketvision.train.start import Start
 from pocketvision.train.trackers import LOCAL, Places, Tracking, tracking
+from pocketvision.train.taught import judged, teachers_of, with_teachers
 from pocketvision.train.tuning import threads_for, using, with_threads
 
 
@@ -69,12 +71,14 @@ def train_run(
     cache: Cache | None = None,
     start: Start | None = None,
     places: Places = LOCAL,
+    teachers: Sequence[Source] = (),
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
 
     Prepared images are kept in `cache` for the next run, or in memory only. With `start` the first
     values are its own, not drawn, and `spec` and `preprocess` must be its too. Trackers that the
-    config names write where `places` says.
+    config names write where `places` says. From `teachers` it learns what the config says, filled
+    in by `defaults.with_teachers`.
 
     Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
     where network, classes and contract do not fit, OutputExists where the folder holds a run,
@@ -85,17 +89,20 @@ def train_run(
     check_fit(dataset, spec, preprocess)
     check_start(config, spec, start)
     check_folder(run_folder, resume=resume)
+    masters = teachers_of(teachers, dataset.classes, preprocess, config)
     keep_freed_memory()
     facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
     tell = tracking(config.trackers, run_folder, facts, on_event=on_event, places=places)
     listen = Listening(tell, should_stop)
     data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
     job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
+    job = with_teachers(job, masters, still=augmenting.still(config, dataset))
     found = threads_for(job, cache)
     if found.images_per_s:
         tell(Note(text=found.words))
     with using(found.count):
-        job = with_length(with_threads(job, found), run_folder, since=since, resume=resume)
+        job = judged(with_threads(job, found), listen)
+        job = with_length(job, run_folder, since=since, resume=resume)
         write_json(run_folder / "config.json", job.config.to_dict())
         write_json(run_folder / "env.json", host())
         end = _fitted(job, run_folder, tell, should_stop, resume)

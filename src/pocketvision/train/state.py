@@ -19,7 +19,7 @@ from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.ema import Average
 from pocketvision.train.events import Row
-from pocketvision.train.job import Job
+from pocketvision.train.job import BESIDE, Job
 from pocketvision.train.thaw import lr_scale
 
 # Batch-norm's averages should remember about as many images whatever the batch: those of ten
@@ -66,8 +66,17 @@ def fresh(job: Job) -> State:
     network = copy.deepcopy(job.network).to(memory_format=order).train()  # type: ignore[call-overload]
     set_momentum_(network, config)
     average = Average(network) if config.ema else None
+    if job.taught is not None and job.taught.beside is not None:
+        network.add_module(BESIDE, copy.deepcopy(job.taught.beside))
     opt = optim.optimizer(network, config, share=lambda n: lr_scale(n, network.spec, config))
     return State(network=network, optimizer=opt, average=average)
+
+
+def bare(network: Network) -> Network:
+    """The network without what trained beside it."""
+    if BESIDE in dict(network.named_children()):
+        delattr(network, BESIDE)
+    return network
 
 
 def set_momentum_(network: nn.Module, config: TrainConfig) -> None:

@@ -174,10 +174,12 @@ def _update(state: State, job: Job) -> None:
 
 
 class Watch:
-    """Looks for a loss that stays far above that of guessing among k classes."""
+    """Looks for a loss that stays far above that of guessing among k classes, or above `guess`
+    where the objective holds more than that.
+    """
 
-    def __init__(self, classes: int) -> None:
-        self.limit = EXPLODED_TIMES * max(math.log(classes), 1.0)
+    def __init__(self, classes: int, *, guess: float = 0.0) -> None:
+        self.limit = EXPLODED_TIMES * max(math.log(classes), 1.0, guess)
         self.losses: deque[float] = deque(maxlen=EXPLODED_STEPS)
 
     def see(self, loss: float) -> None:

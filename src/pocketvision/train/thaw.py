@@ -13,6 +13,7 @@ from torch import nn
 from pocketvision.model import Network, stages
 from pocketvision.spec import NetSpec
 from pocketvision.train.config import TrainConfig
+from pocketvision.train.job import BESIDE
 
 # `gradual` lets go of one stage after the other over this share of the steps.
 THAW_SHARE = 0.5
@@ -26,6 +27,8 @@ def depths(spec: NetSpec) -> int:
 def depth(name: str, spec: NetSpec) -> int:
     """Depth of a parameter or module by its address."""
     rows = stages(spec)
+    if name.startswith(BESIDE):
+        return 0
     if name.startswith("heads."):
         return 0 if ".classifier" in name else 1
     found = re.match(r"blocks\.(\d+)", name)

@@ -114,7 +114,7 @@ def using(count: int) -> Iterator[None]:
 def _key(job: Job) -> str:
     """Hash of all that decides which number is fastest."""
     network = json.loads(spec_json.dumps(job.network.spec))
-    names = ("batch_size", "freeze", "precision", "channels_last", "norms")
+    names = ("batch_size", "freeze", "precision", "channels_last", "norms", "distill")
     settings = {name: getattr(job.config, name) for name in names}
     rows = {"torch": torch.__version__, "size": list(job.plan.last_hw)}
     return digest({**rows, "cpu": host()["cpu"], "network": network, "settings": settings})[:32]

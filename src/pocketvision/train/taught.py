@@ -1,0 +1,138 @@
+"""A job whose network learns from teachers: they are judged, and what they say is kept where it
+cannot change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from pocketvision.errors import Interrupted, UsageError
+from pocketvision.preprocess import Preprocess
+from pocketvision.tasks import classify
+from pocketvision.train import losses, step
+from pocketvision.train import state as states
+from pocketvision.train.config import TrainConfig
+from pocketvision.train.distill import Lesson, paired, regressors
+from pocketvision.train.events import Answered, Note
+from pocketvision.train.job import Images, Job, Taught
+from pocketvision.train.prepare import Listening
+from pocketvision.train.source import Source
+from pocketvision.train.teacher import Teacher, answers_of, teacher_of
+
+
+def teachers_of(
+    sources: Sequence[Source], classes: Sequence[str], preprocess: Preprocess, config: TrainConfig
+) -> list[Teacher]:
+    """The teachers of a run. Raises UsageError and LabelError where one does not fit it."""
+    if bool(sources) != (config.distill is not None):
+        raise UsageError(
+            "a run with teachers needs a config that says what is learned from them, and one "
+            "without must not: fill it in by pocketvision.train.defaults.with_teachers"
+        )
+    own = config.teacher_size == "own"
+    return [teacher_of(source, classes, preprocess, own_size=own) for source in sources]
+
+
+def with_teachers(job: Job, teachers: Sequence[Teacher], *, still: bool) -> Job:
+    """The job with teachers that look at every batch; the same job without any. `still`: an image
+    looks the same each time that it is seen.
+    """
+    if not teachers:
+        return job
+    config, spec = job.config, job.network.spec
+    lesson = Lesson(config=config, hard=losses.hard(config), teachers=teachers, still=still)
+    if lesson.parts != ["kd"]:
+        for teacher in teachers:
+            paired(spec, teacher.network.spec)
+    hints = regressors(spec, teachers, seed=config.seed) if "hint" in lesson.parts else None
+    return replace(
+        job,
+        objective=lesson,
+        about={**job.about, "teachers": [f"{t.network.spec.name} {t.digest}" for t in teachers]},
+        taught=Taught(beside=hints, records=tuple(dict(t.record) for t in teachers)),
+    )
+
+
+def judged(job: Job, listen: Listening) -> Job:
+    """The job with teachers that were measured on the validation images, each said in a line; their
+    answers about training images are kept where one answer an image serves the whole run.
+
+    Raises Interrupted once the listener asks for a stop.
+    """
+    lesson, taught = job.objective, job.taught
+    if taught is None:
+        return job
+    assert isinstance(lesson, Lesson)
+    answers = [_answers(job, t, "val", job.preprocess.size, listen) for t in lesson.teachers]
+    records = _measured(job, lesson.teachers, answers, listen)
+    if (hw := known_size(job, still=lesson.still)) is not None:
+        known = [_answers(job, t, "train", hw, listen) for t in lesson.teachers]
+        job = replace(job, objective=replace(lesson, known=known))
+    return replace(job, taught=replace(taught, records=tuple(records), guess=first_loss(job)))
+
+
+def known_size(job: Job, *, still: bool) -> tuple[int, int] | None:
+    """(h, w) at which a training image is judged once for the whole run; None where teachers must
+    look at every batch: they see other pixels or sizes each time, or maps are asked for.
+    """
+    if job.config.distill != "kd":
+        return None
+    if job.config.teacher_views == "1":
+        return job.preprocess.size
+    return job.plan.last_hw if still and job.plan.first_hw == job.plan.last_hw else None
+
+
+def first_loss(job: Job) -> float:
+    """The loss of the first batch before any step: about what guessing costs."""
+    network = states.fresh(job).network
+    seen = step.batch(0, job, hw=job.plan.first_hw)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(step.step_seed(job.config.seed, 0))
+        return float(job.objective(network, seen))
+
+
+def _answers(
+    job: Job, teacher: Teacher, split: str, hw: tuple[int, int], listen: Listening
+) -> np.ndarray:
+    """A teacher's answers (n, k) about a split, with progress. Raises Interrupted."""
+    images: Images = getattr(job, split)
+    run = answers_of(teacher, images, job.preprocess, hw=hw, cache=job.cache)
+    done = 0
+    while True:
+        try:
+            done += next(run)
+        except StopIteration as end:
+            answers: np.ndarray = end.value
+            return answers
+        listen.on_event(Answered(split=split, done=done, total=len(images)))
+        if listen.should_stop():
+            raise Interrupted("stopped while a teacher answered; nothing new is to be resumed")
+
+
+def _measured(
+    job: Job, teachers: Sequence[Teacher], answers: Sequence[np.ndarray], listen: Listening
+) -> list[dict[str, object]]:
+    """The teachers' records with their accuracy on validation images, each said in a line."""
+    records = []
+    for teacher, logits in zip(teachers, answers, strict=True):
+        accuracy = _accuracy(job, logits)
+        listen.on_event(Note(text=_line(f"teacher {teacher.name}", accuracy, job)))
+        records.append({**teacher.record, "accuracy": accuracy})
+    if len(teachers) > 1:
+        mean = np.mean([torch.from_numpy(z).softmax(1).numpy() for z in answers], axis=0)
+        listen.on_event(
+            Note(text=_line(f"{len(teachers)} teachers together", _accuracy(job, mean), job))
+        )
+    return records
+
+
+def _accuracy(job: Job, scores_nk: np.ndarray) -> float:
+    return classify.measure(scores_nk, job.val.truth, labels=job.labels).accuracy
+
+
+def _line(who: str, accuracy: float, job: Job) -> str:
+    return f"{who}: accuracy {accuracy:.2%} on {len(job.val)} validation images"
