@@ -103,6 +103,8 @@ def test_a_mixed_runs_training_loss_is_explained(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "mixup": 0.2, "cutmix": 1.0}))
     assert "mixup and cutmix: the training loss is that of mixed" in written(folder).text()
+    (folder / "config.json").write_text(json.dumps({**config, "distill": "kd+at"}))
+    assert "distill kd+at: the training loss holds what was learned" in written(folder).text()
 
 
 def test_the_page_stands_alone(folder):

@@ -25,6 +25,11 @@ MIXED_LOSS = (
     "may stay above the validation loss; only the latter compares runs."
 )
 
+TAUGHT_LOSS = (
+    "the training loss holds what was learned from the teachers and is of another scale than the "
+    "validation loss, the cross-entropy; only the latter compares runs."
+)
+
 
 def curves(run: Run) -> Markup:
     """Loss and accuracy over epochs."""
@@ -33,13 +38,16 @@ def curves(run: Run) -> Markup:
     charts = [c for c in (_loss_chart(run.epochs), _accuracy_chart(run.epochs)) if c]
     if not charts:
         return tag("p", "results.csv holds no finished epoch yet.", class_="missing")
-    return join([tag("div", charts, class_="charts"), _mixed(run.config or {})])
+    return join([tag("div", charts, class_="charts"), _explained(run.config or {})])
 
 
-def _mixed(config: Mapping[str, Any]) -> Markup:
-    """What to know of the training loss where images were mixed."""
+def _explained(config: Mapping[str, Any]) -> Markup:
+    """What to know of the training loss where images were mixed, or teachers asked."""
     flags = [flag for flag in ("mixup", "cutmix") if config.get(flag)]
-    return tag("p", f"{' and '.join(flags)}: {MIXED_LOSS}") if flags else Markup("")
+    rows = [f"{' and '.join(flags)}: {MIXED_LOSS}"] if flags else []
+    if config.get("distill"):
+        rows.append(f"distill {config['distill']}: {TAUGHT_LOSS}")
+    return join([tag("p", text) for text in rows])
 
 
 def _loss_chart(epochs: Sequence[Epoch]) -> Markup | None:

@@ -37,8 +37,8 @@ from pocketvision.train.prepare import (
 )
 from pocketvision.train.source import Source
 from pocketvision.train.start import Start
-from pocketvision.train.trackers import LOCAL, Places, Tracking, tracking
 from pocketvision.train.taught import judged, teachers_of, with_teachers
+from pocketvision.train.trackers import LOCAL, Places, Tracking, tracking
 from pocketvision.train.tuning import threads_for, using, with_threads
 
 

@@ -110,7 +110,7 @@ def _answers(
             return answers
         listen.on_event(Answered(split=split, done=done, total=len(images)))
         if listen.should_stop():
-            raise Interrupted("stopped while a teacher answered; nothing new is to be resumed")
+            raise Interrupted("stopped while a teacher answered; no step was taken")
 
 
 def _measured(
