@@ -18,7 +18,7 @@ from pocketvision.train import state as states
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.distill import Lesson, paired, regressors
 from pocketvision.train.events import Answered, Note
-from pocketvision.train.job import Images, Job, Taught
+from pocketvision.train.job import Images, Job, Taught, parts
 from pocketvision.train.prepare import Listening
 from pocketvision.train.source import Source
 from pocketvision.train.teacher import Teacher, answers_of, teacher_of
@@ -89,7 +89,8 @@ def known_size(job: Job, *, still: bool) -> tuple[int, int] | None:
 def first_loss(job: Job) -> float:
     """The loss of the first batch before any step: about what guessing costs."""
     network = states.fresh(job).network
-    seen = step.batch(0, job, hw=job.plan.first_hw)
+    whole = step.batch(0, job, hw=job.plan.first_hw)
+    seen = next(iter(parts(whole, job.config.accumulate)))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(step.step_seed(job.config.seed, 0))
         return float(job.objective(network, seen))
