@@ -54,9 +54,45 @@ def replace_file(path: Path, data: bytes | str) -> Path:
                 f.flush()
                 os.fsync(f.fileno())
             temporary.replace(path)
+            _settle(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def _settle(path: Path) -> None:
+    """Have the system put a file's data, or the names in a folder, on the disk now."""
+    if os.name == "nt" and path.is_dir():  # there folders cannot be opened
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def append(path: Path, data: bytes, *, at: int) -> None:
+    """Put `data` behind the first `at` bytes of `path`, whatever came after them, and on the disk
+    before this returns. Raises PocketvisionError.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if path.exists() else "xb") as f:
+            f.truncate(at)
+            f.seek(at)
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        _settle(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a writer that was killed left half done in `folder`."""
+    for path in folder.glob(".tmp-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
@@ -66,8 +102,9 @@ def check_free(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, overwrite: bool = False, durable: bool = False) -> Iterator[Path]:
     """A temporary folder to fill, renamed to `path` at the end; after an error nothing is left.
+    A `durable` one is on the disk before its name is, so that a power cut leaves all or nothing.
 
     Raises OutputExists when `path` is there and `overwrite` is not given, PocketvisionError when
     the place cannot be written.
@@ -79,7 +116,12 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
+            if durable:
+                for file in (*temporary.iterdir(), temporary):
+                    _settle(file)
             _swap(temporary, path)
+            if durable:
+                _settle(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -139,7 +139,7 @@ def test_what_changed_is_listed_and_refused(tmp_path):
     job = job_of()
     interrupted_after(job, tmp_path, 3)
     other = job_of(lr=0.5, epochs=9)
-    with pytest.raises(UsageError, match=r"--lr was 0.02, is 0.5; the plan changed"):
+    with pytest.raises(UsageError, match=r"--lr was 0.02, is 0.5\. Repeat .* --allow-changes"):
         list(fit(other, tmp_path, resume=True))
     renamed = replace(job, labels=Labels(names=("low", "middle", "top")))
     with pytest.raises(UsageError, match=r"classes differ \(gone: high; new: top\)"):
@@ -182,7 +182,10 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     words = str(caught.value)
     assert words.startswith("the loss became nan at step 7 (epoch 2, learning rate ")
     assert "try --lr 0.007, --grad-clip 1 or a longer --warmup-epochs" in words
-    assert words.endswith(f"the last good state is {tmp_path}/checkpoint/step-00000006")
+    assert "with --allow-changes, in this one" in words
+    kept = f"{tmp_path}/checkpoint/step-00000006"
+    assert words.endswith(f"the last good state is {kept}, from which --resume {tmp_path} goes on")
+    assert len((tmp_path / "losses.csv").read_text().splitlines()) == 1 + 6
     assert checkpoint.newest(tmp_path / "checkpoint").facts["step"] == 6
 
 

@@ -143,10 +143,14 @@ def test_a_plan_survives_the_disk(settings):
 
 
 def test_memory_of_the_average():
-    assert schedule.ema_decay(0, 0.998, 10_000) == pytest.approx(0.1)
-    assert schedule.ema_decay(90, 0.998, 10_000) == pytest.approx(0.91)
-    assert schedule.ema_decay(9_999, 0.998, 10_000) == 0.998
-    assert schedule.ema_decay(999, 0.998, 1_000) == pytest.approx(0.99)  # a tenth: 100 steps
+    long, short = (plan_of(steps=steps) for steps in (10_000, 1_000))
+    assert schedule.ema_decay(0, 0.998, long) == pytest.approx(0.1)
+    assert schedule.ema_decay(90, 0.998, long) == pytest.approx(0.91)
+    assert schedule.ema_decay(9_999, 0.998, long) == 0.998
+    assert schedule.ema_decay(999, 0.998, short) == pytest.approx(0.99)  # a tenth: 100 steps
+    # A run that may go on for ever does not know how long it is: (1 + 999) / (10 + 999).
+    flat = plan_of(steps=1_000, schedule="constant")
+    assert schedule.ema_decay(999, 0.998, flat) == pytest.approx(1000 / 1009)
 
 
 def test_evaluations_take_a_few_percent():

@@ -93,8 +93,10 @@ def with_contract(origin: Origin | None, preprocess: Preprocess) -> Origin | Non
     return replace(origin, start=replace(origin.start, preprocess=preprocess))
 
 
-def check_not_given(place: str | None) -> None:
-    """Raise UsageError where --from stands beside --resume."""
+def check_not_given(place: str | None, model: str | None) -> None:
+    """Raise UsageError where --from or --model stands beside --resume."""
+    if model is not None:
+        raise UsageError("--resume goes on with the run's own network; leave --model out")
     if place is not None:
         raise UsageError(
             "--resume goes on with what the run started from, kept beside it; leave --from out"

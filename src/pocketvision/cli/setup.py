@@ -15,6 +15,7 @@ from pocketvision.train.config import TrainConfig, from_dict
 from pocketvision.train.rules import flag
 
 FORMAT = 1
+LENGTHS = ("epochs", "steps")  # a run may be made longer by these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +53,53 @@ def saved_setup(folder: Path, data: str) -> Setup:
         raise DataError(f"{folder / 'setup.json'} is damaged: {e}") from None
 
 
-def saved_config(folder: Path, config: TrainConfig) -> TrainConfig:
-    """The run's own config; flags given now may change only what does not decide the losses."""
+def saved_config(folder: Path, config: TrainConfig, *, allow_changes: bool = False) -> TrainConfig:
+    """The run's own config; flags given now may make it longer and change what does not decide the
+    losses, all of it where changes are allowed. Raises UsageError for others.
+    """
     saved = from_dict(_object(folder / "config.json"))
+    given = {f.name: getattr(config, f.name) for f in fields(TrainConfig)
+             if getattr(config, f.name) != f.default}  # fmt: skip
+    lengths = {name: given.pop(name) for name in LENGTHS if name in given}
+    if allow_changes and saved.epochs is not None:
+        saved = replace(saved, steps=None)  # so many epochs, over whatever the data are now
     for f in fields(TrainConfig):
-        given = getattr(config, f.name)
-        if given == f.default:
-            continue
-        if not f.metadata["context"] and given != getattr(saved, f.name):
+        fixed = not f.metadata["context"] and not allow_changes
+        if fixed and f.name in given and given[f.name] != getattr(saved, f.name):
             raise UsageError(
                 f"{flag(f.name)} was {getattr(saved, f.name)!r} in {folder} and cannot change in a "
-                "resumed run; leave it out, or start a new run"
+                "resumed run; leave it out, go on all the same with --allow-changes, or start a "
+                "new run"
             )
-        saved = replace(saved, **{f.name: given})
-    return saved
+    return replace(_longer(saved, lengths), **given)
+
+
+def _longer(saved: TrainConfig, lengths: Mapping[str, int]) -> TrainConfig:
+    """The config with another length, of which it has one alone. Raises UsageError for a shorter
+    one.
+    """
+    for name, value in lengths.items():
+        was = getattr(saved, name)
+        if was is not None and value < was:
+            raise UsageError(
+                f"{flag(name)} was {was}, got {value}: a resumed run can become longer, not "
+                f"shorter; give {flag(name)} over {was}, or start a new run"
+            )
+    if not lengths or all(getattr(saved, name) == value for name, value in lengths.items()):
+        return saved
+    changes: dict[str, Any] = {"epochs": None, "steps": None, "time": None, **lengths}
+    return replace(saved, **changes)
+
+
+def check_kept(folder: Path, *given: Any) -> None:
+    """Raise UsageError for flags (fields of frozen options) that a run to resume has decided."""
+    for options in given:
+        for f in fields(options):
+            if getattr(options, f.name) != f.default:
+                raise UsageError(
+                    f"{flag(f.name)} is kept in {folder} and cannot change in a resumed run; leave "
+                    "it out, or start a new run"
+                )
 
 
 def _object(path: Path) -> dict[str, Any]:

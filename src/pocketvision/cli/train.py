@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from pocketvision.cli import origin, report, teaching
-from pocketvision.cli.options import Json, ModelOptions, Overwrite, opt, spec_of
+from pocketvision.cli.options import Flag, Json, ModelOptions, Overwrite, opt, spec_of
 from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
-from pocketvision.cli.setup import Setup, dumps, saved_config, saved_setup
+from pocketvision.cli.setup import Setup, check_kept, dumps, saved_config, saved_setup
 from pocketvision.cli.show import headline
 from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
@@ -74,6 +74,7 @@ def train(
     output: Path = Path("runs/train"),
     name: str | None = None,
     resume: Path | None = None,
+    allow_changes: Flag = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -96,15 +97,19 @@ def train(
     name: str
         Name of the run's folder; by default that of the data, with a number if it is taken.
     resume: Path
-        Go on with this run; its settings are taken from it.
+        Go on with this run; its settings are taken from it. With more --epochs it becomes longer.
+    allow_changes: bool
+        With --resume: go on although data or settings are others now; the run says what changed.
     """
     from pocketvision.data.read import read
 
     out = Output(json=json)
     if resume is not None:
-        origin.check_not_given(from_)
+        origin.check_not_given(from_, model)
         teaching.check_not_given(teacher)
-        folder, setup, config = resume, saved_setup(resume, data), saved_config(resume, config)
+        check_kept(resume, options, images)
+        folder, setup = resume, saved_setup(resume, data)
+        config = saved_config(resume, config, allow_changes=allow_changes)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
         start = origin.kept(folder, setup.start, dataset, setup.spec)
         teachers = teaching.kept(folder, setup.teachers)
@@ -120,7 +125,8 @@ def train(
     _say_start(out, dataset, setup, folder)
     origin.say(out, start, config)
     teaching.say(out, teachers, config)
-    result = _run(out, dataset, setup, config, folder, start, teachers, resume=resume is not None)
+    going_on = {"resume": resume is not None, "allow_changes": allow_changes}
+    result = _run(out, dataset, setup, config, folder, start, teachers, **going_on)
     _say_end(out, dataset, setup, result)
 
 
@@ -189,6 +195,7 @@ def _run(
     teachers: Sequence[Source],
     *,
     resume: bool,
+    allow_changes: bool,
 ) -> RunResult:
     from pocketvision.train.prepare import check_folder
     from pocketvision.train.run import train_run
@@ -207,6 +214,7 @@ def _run(
                 on_event=_Listening(progress, setup, folder, start, teachers),
                 should_stop=stop.is_set,
                 resume=resume,
+                allow_changes=allow_changes,
                 cache=cache(),
                 start=start.start if start else None,
                 places=Places.of(os.environ),
@@ -269,6 +277,7 @@ def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path) -> Non
 def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> None:
     from pocketvision.report.pictures import from_samples
     from pocketvision.train.clock import in_words
+    from pocketvision.train.hashes import SHORT
 
     m, total = result.metrics, cost(setup.spec)
     samples = [s for rows in dataset.splits.values() for s in rows]
@@ -281,7 +290,8 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
         f"{millions(total.macs)} MACs\n"
         f"bundle: {result.bundle}\nreport: {page.resolve().as_uri()}"
     )
-    out.say(f"time: {in_words(result.spent)}")
+    short = ", ".join(f"{name} {value[:SHORT]}" for name, value in result.hashes.items())
+    out.say(f"time: {in_words(result.spent)}\n{short}")
     if result.skipped:
         out.say(f"left out: {len(result.skipped)} unreadable images, listed in summary.json")
     summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())

@@ -1,5 +1,8 @@
 """The state of a run on disk: tensors and facts, whole or not there, the last two kept.
 
+A state is on the disk before its name appears, and never takes the place of another: at whatever
+moment a run is killed, or the power goes, the one before is still there.
+
 checkpoint/step-00001200/state.safetensors    every tensor by name
 checkpoint/step-00001200/state.json           the facts, and the sha256 of the tensors' file
 """
@@ -21,7 +24,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pocketvision.errors import DataError, PocketvisionError
-from pocketvision.files import new_folder
+from pocketvision.files import new_folder, remove_leftovers
 
 FORMAT = 1
 KEPT = 2  # one may be found damaged; then the one before serves
@@ -38,7 +41,8 @@ class Checkpoint:
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Write a checkpoint of `facts["step"]`, then drop all but the last two.
+    """Write a checkpoint of `facts["step"]`, then drop all but the last two; those of later steps
+    too, which a run that is at this step has passed over.
 
     Raises PocketvisionError, with the older ones untouched, where the disk is full or values are
     not finite: a state that is broken must not replace one that is not.
@@ -48,15 +52,27 @@ def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) 
             f"the state at step {facts['step']} is not finite ({bad[0]}), so it was not saved; "
             "the checkpoint before it is kept"
         )
-    path = folder / f"step-{facts['step']:08d}"
+    path = _free(folder, f"step-{facts['step']:08d}")
     data = save_tensors({name: t.detach().contiguous() for name, t in tensors.items()})
     row = {"format": FORMAT, **facts, "sha256": hashlib.sha256(data).hexdigest()}
-    with new_folder(path, overwrite=True) as temporary:
+    with new_folder(path, durable=True) as temporary:
         (temporary / "state.safetensors").write_bytes(data)
         (temporary / "state.json").write_text(json.dumps(row, indent=1) + "\n")
-    for old in found(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    known = found(folder)
+    at = known.index(path)
+    for other in (*known[: max(at + 1 - KEPT, 0)], *known[at + 1 :]):
+        shutil.rmtree(other, ignore_errors=True)
+    remove_leftovers(folder)
     return path
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A path of that name, numbered where it is taken."""
+    taken = sorted(folder.glob(f"{name}*"))
+    if not taken:
+        return folder / name
+    number = int(taken[-1].name.removeprefix(name).removeprefix("-") or 0)
+    return folder / f"{name}-{number + 1:04d}"
 
 
 def found(folder: Path) -> list[Path]:

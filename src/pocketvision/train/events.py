@@ -10,6 +10,7 @@ import numpy as np
 
 from pocketvision.model import Network
 from pocketvision.tasks.classify import Metrics
+from pocketvision.train.hashes import Identity
 from pocketvision.train.schedule import Plan
 
 
@@ -102,7 +103,7 @@ class Saved:
 @dataclass(frozen=True, kw_only=True)
 class Finished:
     """The run's result: the network to keep, in eval mode, and its figures on validation images.
-    `spent` holds seconds by part since the run began or was resumed.
+    `spent` holds seconds by part since the run began or was resumed; `identity` says what it is.
     """
 
     network: Network
@@ -110,6 +111,7 @@ class Finished:
     logits: np.ndarray
     epoch: int
     seconds: float
+    identity: Identity
     spent: Mapping[str, float] = field(default_factory=dict)
 
 

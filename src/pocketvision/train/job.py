@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pocketvision import spec_json
 from pocketvision.data.cache import Cache
-from pocketvision.errors import UsageError
 from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
@@ -43,6 +45,10 @@ class Images:
 
     def digest(self) -> str:
         """sha256 of pixels and classes; of evenly spaced images where there is over a gigabyte."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         total = hashlib.sha256(repr((self.pixels.shape, str(self.pixels.dtype))).encode())
         total.update(np.ascontiguousarray(self.truth, np.int64).tobytes())
         gap = -(-self.pixels.nbytes // MOST_HASHED_BYTES) or 1
@@ -116,42 +122,21 @@ class Job:
         settings = {k: v for k, v in self.config.trace().items() if k not in LENGTH}
         return {
             **{flag(name): value for name, value in settings.items()},
-            "plan": digest(self.plan.to_dict()),
+            "plan": json.loads(json.dumps(self.plan.to_dict())),
             "network": digest(json.loads(spec_json.dumps(self.network.spec))),
             "preprocessing": digest(asdict(self.preprocess)),
             "classes": list(self.labels.names),
             "training images": self.train.digest(),
             "validation images": self.val.digest(),
             **({} if self.start is None else {"weights to start from": self.start.digest()}),
+            **arithmetic(),
             **self.about,
         }
 
 
-def check_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise UsageError listing what decides the losses and differs from the run to resume."""
-    saved = {**_unwritten(saved, now), **saved}
-    differ = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
-    if differ:
-        words = "; ".join(_difference(name, saved.get(name), now.get(name)) for name in differ)
-        raise UsageError(
-            f"this run cannot be resumed, it would not be the same run: {words}. Repeat the call "
-            "with what it was, or start a new run under another --name"
-        )
-
-
-def _unwritten(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What the trace of an older version means by settings that it did not have: their defaults,
-    and whatever number of threads goes on with it.
+def arithmetic() -> dict[str, str]:
+    """What decides the last bits of sums beside the threads: the version of torch, and which
+    kernels it picks on this processor.
     """
-    rows = {flag(f.name): f.default for f in fields(TrainConfig) if flag(f.name) in now}
-    rows[flag("threads")] = now.get(flag("threads"))
-    return {name: value for name, value in rows.items() if name not in saved}
-
-
-def _difference(name: str, was: Any, now: Any) -> str:
-    if name.startswith("--"):
-        return f"{name} was {was}, is {now}"
-    if isinstance(was, list) and isinstance(now, list) and set(was) != set(now):
-        gone, new = sorted(set(was) - set(now)), sorted(set(now) - set(was))
-        return f"{name} differ (gone: {', '.join(gone) or 'none'}; new: {', '.join(new) or 'none'})"
-    return f"the {name} changed"
+    kernels = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return {"torch": str(torch.__version__), "processor": kernels}

@@ -3,12 +3,13 @@
     for event in fit(job, folder, should_stop=stop.is_set):
         ...
 
-Writes only below `folder`: results.csv after every epoch, checkpoint/ every few minutes.
+Writes only below `folder`, what `record` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -16,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.errors import DataError, Interrupted, PocketvisionError
+from pocketvision.errors import Interrupted, PocketvisionError
 from pocketvision.tasks import classify
-from pocketvision.train import checkpoint, schedule, step, tables, warm
+from pocketvision.train import schedule, step, warm
 from pocketvision.train import state as states
-from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.clock import add_
 from pocketvision.train.events import (
     EpochDone,
@@ -32,9 +32,12 @@ from pocketvision.train.events import (
     Saved,
     StepDone,
 )
-from pocketvision.train.job import Job, check_same
+from pocketvision.train.hashes import Identity, context
+from pocketvision.train.job import Job
 from pocketvision.train.judge import logits_of
 from pocketvision.train.pace import Pace
+from pocketvision.train.record import Record
+from pocketvision.train.resume import Goal, going_on
 
 
 def never() -> bool:
@@ -48,55 +51,55 @@ def fit(
     *,
     should_stop: Callable[[], bool] = never,
     resume: bool = False,
+    allow_changes: bool = False,
 ) -> Iterator[Event]:
     """Train a copy of the job's network; the last event is `Finished`, with the result.
 
+    A run to resume may have become longer; other changes of what decides the losses are refused
+    unless `allow_changes`, then said and written down.
+
     Raises Interrupted, after a checkpoint, once `should_stop` says so; PocketvisionError for a
-    loss that is not finite or explodes (the last checkpoint stays); UsageError where a run to
-    resume was another one; DataError where it has no checkpoint.
+    loss that is not finite or explodes, or a disk that is full (the last checkpoint stays);
+    UsageError where a run to resume was another one; DataError where it has no checkpoint.
     """
-    trace = job.trace()
-    run = _Run(job, folder, fixed={"plan": job.plan.to_dict(), "trace": trace})
+    trace, goal = job.trace(), None
     if resume:
-        saved = resumable(folder)
-        check_same(saved.facts["trace"], trace)
-        yield from (Note(text=text) for text in passed_over(saved))
-        run.state = states.restored(job, saved)
-    yield Planned(plan=job.plan, step=run.state.step)
+        goal = going_on(folder, trace, job, allow_changes=allow_changes)
+        yield from (Note(text=text) for text in goal.notes)
+    run = _Run(job, folder, trace=trace, goal=goal)
+    yield from run.begun()
     yield from run.first_phase(should_stop)
     yield from run.steps(should_stop)
     yield run.saved()
     yield run.finished()
 
 
-def resumable(folder: Path) -> Checkpoint:
-    """The checkpoint that a run in `folder` would go on from. Raises DataError without one."""
-    saved = checkpoint.newest(folder / "checkpoint")
-    if saved is None:
-        raise DataError(f"nothing to resume in {folder}: it has no checkpoint; leave --resume out")
-    return saved
-
-
-def passed_over(saved: Checkpoint) -> list[str]:
-    """A line for each newer checkpoint that was damaged."""
-    return [
-        f"{path} is damaged ({reason}); going on from {saved.path.name}, the one before"
-        for path, reason in saved.rejected
-    ]
-
-
 class _Run:
     """The state of a run and its clock."""
 
-    def __init__(self, job: Job, folder: Path, *, fixed: Mapping[str, Any]) -> None:
-        self.job, self.folder, self.fixed = job, folder, fixed
-        self.state = states.fresh(job)
+    def __init__(
+        self, job: Job, folder: Path, *, trace: Mapping[str, Any], goal: Goal | None
+    ) -> None:
+        self.job, self.folder, self.goal = job, folder, goal
+        changes = () if goal is None else goal.changes
+        self.identity = Identity(trace=trace, context=context(job.config), changes=changes)
+        self.state = states.fresh(job) if goal is None else goal.state(job)
+        self.record = Record(folder, self.identity, job.plan)
         self.pace = Pace()
         self.spent: dict[str, float] = {}
         guess = 0.0 if job.taught is None else job.taught.guess
         self.watch = step.Watch(len(job.labels.names), guess=guess)
-        self.saved_at = perf_counter()
         self.val_features: np.ndarray | None = None
+
+    def begun(self) -> Iterator[Event]:
+        """What comes before the first step; changes are in a checkpoint from here on."""
+        yield Planned(plan=self.job.plan, step=self.state.step)
+        notes = self.record.begin(self.state, resumed=self.goal is not None)
+        yield from (Note(text=text) for text in notes)
+        self.watch.losses.extend(self.record.losses.last(step.EXPLODED_STEPS))
+        if self.goal is not None and self.goal.new:
+            self.record.saved = None
+            yield self.saved()
 
     def first_phase(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Fit the last layer to what the frozen trunk gives, unless that was done or is not asked
@@ -144,7 +147,7 @@ class _Run:
             val_accuracy=metrics.accuracy,
         )
         state.rows.append(row)
-        tables.write_results(self.folder, state.rows)
+        self.record.results(state)
         return EpochDone(row=row, epochs=plan.epochs)
 
     def steps(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
@@ -154,12 +157,13 @@ class _Run:
             yield self.stepped()
             if self.job.config.freeze == "gradual" and self.state.thawed != before:
                 yield self.joined()
-            if self.epoch_is_over():
+            over, minutes = self.epoch_is_over(), self.job.config.checkpoint_minutes
+            if over:
                 yield self.epoch_done()
             if should_stop():
                 yield self.saved()
                 raise Interrupted(self.words("stopped"))
-            if perf_counter() - self.saved_at >= 60 * self.job.config.checkpoint_minutes:
+            if self.watch.calm and self.record.is_due(minutes=minutes, epoch_over=over):
                 yield self.saved()
 
     def joined(self) -> Note:
@@ -181,24 +185,27 @@ class _Run:
         state.epoch_seconds += took_s
         self.pace.add(done.images, took_s)
         add_(self.spent, done.seconds)
+        epoch, lr = at // plan.per_epoch + 1, schedule.lr(at, plan)
+        self.record.losses.add(state.step, epoch, done.loss, lr)
         return StepDone(
             step=state.step,
             steps=plan.steps,
-            epoch=at // plan.per_epoch + 1,
+            epoch=epoch,
             loss=done.loss,
-            lr=schedule.lr(at, plan),
+            lr=lr,
             images_per_s=self.pace.images_per_s,
         )
 
     def advice(self, problem: str, at: int) -> str:
         """One line: what happened, where, what to try, what is kept."""
-        lr = schedule.lr(at, self.job.plan)
-        kept = checkpoint.found(self.folder / "checkpoint")
-        words = f"the last good state is {kept[-1]}" if kept else "no checkpoint had been written"
+        plan = self.job.plan
+        with suppress(PocketvisionError):  # the losses up to here help to see why
+            self.record.losses.put()
         return (
-            f"{problem} at step {at + 1} (epoch {at // self.job.plan.per_epoch + 1}, learning rate "
-            f"{lr:.3g}); try --lr {self.job.plan.peak_lr / 3:.1g}, --grad-clip 1 or a longer "
-            f"--warmup-epochs; {words}"
+            f"{problem} at step {at + 1} (epoch {at // plan.per_epoch + 1}, learning rate "
+            f"{schedule.lr(at, plan):.3g}); try --lr {plan.peak_lr / 3:.1g}, --grad-clip 1 or a "
+            f"longer --warmup-epochs, in a new run or, with --allow-changes, in this one; "
+            f"{self.record.last_good()}"
         )
 
     def epoch_is_over(self) -> bool:
@@ -226,8 +233,9 @@ class _Run:
         add_(self.spent, {"evaluation": took_s})
         row = replace(row, seconds=state.seconds)
         state.rows.append(row)
-        state.loss_sum, state.seen, state.epoch_seconds = 0.0, 0, 0.0
-        tables.write_results(self.folder, state.rows)
+        if state.step % plan.per_epoch == 0:  # an epoch cut by the end goes on if that moves
+            state.loss_sum, state.seen, state.epoch_seconds = 0.0, 0, 0.0
+        self.record.results(state)
         return EpochDone(row=row, epochs=plan.epochs)
 
     def judged(self, row: Row) -> Row:
@@ -259,12 +267,12 @@ class _Run:
         return classify.measure(logits, job.val.truth, labels=job.labels), logits
 
     def saved(self) -> Saved:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless there is one of this very state."""
         begin = perf_counter()
-        path = states.save(self.state, self.folder / "checkpoint", self.fixed)
-        self.saved_at = perf_counter()
-        self.state.seconds += self.saved_at - begin
-        add_(self.spent, {"checkpoints": self.saved_at - begin})
+        path = self.record.checkpoint(self.state)
+        took_s = perf_counter() - begin
+        self.state.seconds += took_s
+        add_(self.spent, {"checkpoints": took_s})
         return Saved(path=path, step=self.state.step)
 
     def words(self, what: str) -> str:
@@ -288,4 +296,5 @@ class _Run:
             epoch=epoch,
             seconds=state.seconds,
             spent=self.spent,
+            identity=self.identity,
         )

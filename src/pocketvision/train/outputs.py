@@ -19,6 +19,7 @@ from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess, pixels_of
 from pocketvision.train import tables
 from pocketvision.train.events import Finished
+from pocketvision.train.hashes import Identity
 from pocketvision.train.job import Images, Job
 
 
@@ -45,7 +46,7 @@ def kept(end: Finished, job: Job, data: Data, folder: Path) -> Path:
         end.network,
         job.preprocess,
         {end.network.spec.heads[0][0]: job.labels},
-        manifest=_manifest(job, summary),
+        manifest=_manifest(job, summary, end.identity),
         images=[_pixels(sample, job.preprocess) for sample in _one_a_class(data.val_samples)],
     )
     return bundles.save(made, folder / "bundle", overwrite=True)
@@ -75,6 +76,7 @@ def summary_of(
         "seconds": end.seconds,
         "seconds_by_part": {part: round(s, 3) for part, s in end.spent.items()},
         "seed": job.config.seed,
+        **end.identity.rows(),
         **({} if job.start is None else {"start": dict(job.start.source)}),
         **({} if job.taught is None else {"teachers": list(job.taught.records)}),
     }
@@ -84,7 +86,7 @@ def _size_bytes(network: Network) -> int:
     return sum(t.numel() * t.element_size() for t in network.state_dict().values())
 
 
-def _manifest(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(job: Job, summary: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
     """What the bundle says of its making."""
     measured = ("n", "accuracy", "interval", "top5", "loss", "macro_recall")
     return {
@@ -92,7 +94,8 @@ def _manifest(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
         "model": summary["model"],
         "dataset": summary["dataset"],
         "config": job.config.to_dict(),
-        "trace": job.trace(),
+        "trace": dict(identity.trace),
+        **identity.rows(),
         "measured": {key: summary[key] for key in measured},
         **({} if job.start is None else {"start": dict(job.start.source)}),
         **({} if job.taught is None else {"teachers": list(job.taught.records)}),

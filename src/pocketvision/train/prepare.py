@@ -16,29 +16,39 @@ from pocketvision.labels import Labels
 from pocketvision.model import Network, build
 from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
-from pocketvision.train import augmenting, loop, losses, pace, schedule
+from pocketvision.train import augmenting, losses, pace, schedule
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Event, Loaded, Note
 from pocketvision.train.job import Images, Job
 from pocketvision.train.norms import bare_layers, measure_, with_norms
 from pocketvision.train.outputs import Data
+from pocketvision.train.resume import plan_of, resumable
 from pocketvision.train.start import Start
 from pocketvision.train.step import batch
 
 Listener = Callable[[Event], None]
 MEASURED_BATCHES = 4
+MOST_NAMED = 5
 
 
-def check_fit(dataset: Dataset, spec: NetSpec, preprocess: Preprocess) -> None:
+def check_fit(
+    dataset: Dataset, spec: NetSpec, preprocess: Preprocess, *, resume: bool = False
+) -> None:
     """Raise LabelError or UsageError where network, classes and contract do not fit together."""
     if len(spec.heads) != 1:
         names = ", ".join(name for name, _ in spec.heads)
         raise UsageError(f"training needs a network with one head, {spec.name} has {names}")
     (name, head), k = spec.heads[0], len(dataset.classes)
     if head.classes != k:
+        advice = f"make the network with --classes {k}"
+        if resume:
+            advice = (
+                "a run keeps its number of classes, whatever is allowed to change: bring the data "
+                "back to what they were, or start a new run from what this one learned with --from"
+            )
         raise LabelError(
             f"head {name!r} of {spec.name} has {head.classes} outputs, but {dataset.name} has "
-            f"{k} classes; make the network with --classes {k}"
+            f"{k} classes; {advice}"
         )
     if (preprocess.size, preprocess.channels) != (spec.resolution, spec.stem.c_in):
         raise UsageError(
@@ -121,6 +131,30 @@ def loaded(
     )
 
 
+def remarks(data: Data, config: TrainConfig) -> list[str]:
+    """What a person should know before training on such data, a line each."""
+    k, names = len(data.dataset.classes), data.dataset.classes
+    train, val = (np.bincount(x.truth, minlength=k) for x in (data.train, data.val))
+    rows = (
+        ("no training image, so they are not learned", train == 0),
+        ("no validation image, so nothing measures them", (val == 0) & (train > 0)),
+        ("a single training image", train == 1),
+    )
+    lines = [f"classes with {what}: {_listed(names, which)}" for what, which in rows if which.any()]
+    if config.batch_size > len(data.train):
+        lines.append(
+            f"--batch-size {config.batch_size} is more than the {len(data.train)} training images: "
+            "a step sees all of them"
+        )
+    return lines
+
+
+def _listed(names: Sequence[str], which: np.ndarray) -> str:
+    shown = [repr(names[i]) for i in np.flatnonzero(which).tolist()]
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return ", ".join(shown[:MOST_NAMED]) + more
+
+
 def job_of(
     data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess, start: Start | None
 ) -> Job:
@@ -182,8 +216,8 @@ def with_length(job: Job, folder: Path, *, since: float, resume: bool) -> Job:
     A resumed run that --time had measured keeps the steps that were found then.
     """
     if resume and job.config.time and job.config.steps is None:
-        saved = schedule.from_dict(loop.resumable(folder).facts["plan"])
-        job = replace(job, plan=schedule.lengthened(job.plan, job.config, saved.steps))
+        steps = plan_of(resumable(folder)).steps
+        job = replace(job, plan=schedule.lengthened(job.plan, job.config, steps))
     else:
         job = pace.timed(job, since=since)
     return replace(job, config=replace(job.config, steps=job.plan.steps or None))

@@ -1,13 +1,15 @@
 """A whole training run: images read, a network fitted, judged and kept, all in one folder.
 
-config.json env.json results.csv summary.json per_class.csv confusion.csv predictions.csv
+config.json env.json trace.json                           what run it is, where
+results.csv losses.csv                                    how it goes, by epoch and by step
+summary.json per_class.csv confusion.csv predictions.csv  what it came to
 bundle/        the result
 checkpoint/    where --resume goes on
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
 from pocketvision.train import augmenting, loop
 from pocketvision.train.config import TrainConfig
-from pocketvision.train.events import Finished, Note
+from pocketvision.train.events import Event, Finished, Note, Planned
 from pocketvision.train.job import Job
 from pocketvision.train.memory import keep_freed_memory
 from pocketvision.train.outputs import kept, write_json
@@ -33,6 +35,7 @@ from pocketvision.train.prepare import (
     check_start,
     job_of,
     loaded,
+    remarks,
     with_length,
 )
 from pocketvision.train.source import Source
@@ -45,7 +48,8 @@ from pocketvision.train.tuning import threads_for, using, with_threads
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """What a run came to. `config` holds what was found before the first step: the number of steps
-    that --time allows, the threads. `spent` holds seconds by part.
+    that --time allows, the threads. `spent` holds seconds by part; `hashes` those of the trace and
+    of the context.
     """
 
     folder: Path
@@ -56,6 +60,7 @@ class RunResult:
     seconds: float
     skipped: tuple[tuple[str, str], ...]
     spent: Mapping[str, float] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def train_run(
@@ -68,12 +73,14 @@ def train_run(
     on_event: Listener = lambda event: None,
     should_stop: Callable[[], bool] = loop.never,
     resume: bool = False,
+    allow_changes: bool = False,
     cache: Cache | None = None,
     start: Start | None = None,
     places: Places = LOCAL,
     teachers: Sequence[Source] = (),
 ) -> RunResult:
-    """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`.
+    """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`,
+    longer where the config says so, with `allow_changes` on other data or settings too.
 
     Prepared images are kept in `cache` for the next run, or in memory only. With `start` the first
     values are its own, not drawn, and `spec` and `preprocess` must be its too. Trackers that the
@@ -86,7 +93,7 @@ def train_run(
     where the loss or the disk forbids to go on.
     """
     since = perf_counter()
-    check_fit(dataset, spec, preprocess)
+    check_fit(dataset, spec, preprocess, resume=resume)
     check_start(config, spec, start)
     check_folder(run_folder, resume=resume)
     masters = teachers_of(teachers, dataset.classes, preprocess, config)
@@ -95,6 +102,8 @@ def train_run(
     tell = tracking(config.trackers, run_folder, facts, on_event=on_event, places=places)
     listen = Listening(tell, should_stop)
     data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
+    for text in remarks(data, config):
+        tell(Note(text=text))
     job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
     job = with_teachers(job, masters, still=augmenting.still(config, dataset))
     found = threads_for(job, cache)
@@ -103,9 +112,14 @@ def train_run(
     with using(found.count):
         job = judged(with_threads(job, found), listen)
         job = with_length(job, run_folder, since=since, resume=resume)
-        write_json(run_folder / "config.json", job.config.to_dict())
-        write_json(run_folder / "env.json", host())
-        end = _fitted(job, run_folder, tell, should_stop, resume)
+        events = loop.fit(
+            job,
+            run_folder,
+            should_stop=should_stop,
+            resume=resume,
+            allow_changes=allow_changes,
+        )
+        end = _last(events, job, run_folder, tell)
         bundle = kept(end, job, data, run_folder)
     return RunResult(
         folder=run_folder,
@@ -116,18 +130,19 @@ def train_run(
         seconds=end.seconds,
         skipped=data.skipped,
         spent=end.spent,
+        hashes=end.identity.hashes,
     )
 
 
-def _fitted(
-    job: Job,
-    folder: Path,
-    tell: Tracking,
-    should_stop: Callable[[], bool],
-    resume: bool,
-) -> Finished:
+def _last(events: Iterator[Event], job: Job, folder: Path, tell: Tracking) -> Finished:
+    """The last event, after all were told. A call that is refused before the plan stands has
+    written nothing.
+    """
     with closing(tell):
-        for event in loop.fit(job, folder, should_stop=should_stop, resume=resume):
+        for event in events:
+            if isinstance(event, Planned):
+                write_json(folder / "config.json", job.config.to_dict())
+                write_json(folder / "env.json", host())
             tell(event)
     assert isinstance(event, Finished)
     return event

@@ -189,12 +189,16 @@ def scaled(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def ema_decay(step: int, decay: float, steps: int) -> float:
-    """Decay of the averaged weights at a step: short memory at first, never over a tenth of a run.
+def ema_decay(step: int, decay: float, plan: Plan) -> float:
+    """Decay of the averaged weights at a step: short memory at first, never over a tenth of a run
+    whose rate knows its end either.
 
     Source of (1 + t) / (10 + t): TensorFlow's ExponentialMovingAverage, `num_updates`.
     """
-    return min(decay, (1 + step) / (10 + step), 1 - 1 / max(steps / 10, 2))
+    so_far = min(decay, (1 + step) / (10 + step))
+    if plan.schedule != "cosine":
+        return so_far  # a run that may go on for ever must not know how long it is
+    return min(so_far, 1 - 1 / max(plan.steps / 10, 2))
 
 
 def evaluation_gap(n: int, n_val: int) -> int:

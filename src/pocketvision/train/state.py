@@ -116,11 +116,15 @@ def save(state: State, folder: Path, fixed: Mapping[str, Any]) -> Path:
     return checkpoint.save(folder, tensors, facts)
 
 
-def restored(job: Job, saved: Checkpoint) -> State:
-    """The state of a checkpoint whose trace was checked. Raises DataError where it does not fit."""
+def restored(job: Job, saved: Checkpoint, *, new_optimizer: bool = False) -> State:
+    """The state of a checkpoint whose trace was checked, but for the optimizer's where that is
+    another one now. Raises DataError where it does not fit.
+    """
     state = fresh(job)
     try:
         _fill(state, saved)
+        if not new_optimizer:
+            optim.load_state(state.optimizer, state.network, _group(saved, "optimizer"))
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
         first = (str(e).splitlines() or [""])[0]
         raise DataError(f"checkpoint {saved.path} does not fit this run: {first}") from None
@@ -130,9 +134,11 @@ def restored(job: Job, saved: Checkpoint) -> State:
 def _fill(state: State, saved: Checkpoint) -> None:
     facts: Mapping[str, Any] = saved.facts
     state.network.load_state_dict(_group(saved, "network"))
-    optim.load_state(state.optimizer, state.network, _group(saved, "optimizer"))
-    if state.average:
-        state.average.network.load_state_dict(_group(saved, "average"))
+    average = _group(saved, "average")
+    if state.average and average:
+        state.average.network.load_state_dict(average)
+    elif state.average:  # an average is taken from here on
+        state.average.update(0.0)
     state.best = _group(saved, "best")
     for name in ("step", "seconds", "loss_sum", "seen", "epoch_seconds", "best_accuracy"):
         setattr(state, name, facts[name])

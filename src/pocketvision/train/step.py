@@ -170,7 +170,7 @@ def _update(state: State, job: Job) -> None:
     state.optimizer.step()
     state.optimizer.zero_grad()
     if state.average:
-        state.average.update(schedule.ema_decay(state.step, config.ema, job.plan.steps))
+        state.average.update(schedule.ema_decay(state.step, config.ema, job.plan))
 
 
 class Watch:
@@ -182,12 +182,21 @@ class Watch:
         self.limit = EXPLODED_TIMES * max(math.log(classes), 1.0, guess)
         self.losses: deque[float] = deque(maxlen=EXPLODED_STEPS)
 
+    @property
+    def mean(self) -> float:
+        """Of the last losses; 0 before the first."""
+        return sum(self.losses) / max(len(self.losses), 1)
+
+    @property
+    def calm(self) -> bool:
+        """Nothing points at an explosion: a state worth keeping."""
+        return self.mean <= self.limit
+
     def see(self, loss: float) -> None:
         """Take note of a step's loss. Raises PocketvisionError where the last ones exploded."""
         self.losses.append(loss)
-        mean = sum(self.losses) / len(self.losses)
-        if len(self.losses) == EXPLODED_STEPS and mean > self.limit:
+        if len(self.losses) == EXPLODED_STEPS and not self.calm:
             raise PocketvisionError(
-                f"the loss exploded (mean {mean:.3g} over {EXPLODED_STEPS} steps, where guessing "
-                f"costs {self.limit / EXPLODED_TIMES:.3g})"
+                f"the loss exploded (mean {self.mean:.3g} over {EXPLODED_STEPS} steps, where "
+                f"guessing costs {self.limit / EXPLODED_TIMES:.3g})"
             )

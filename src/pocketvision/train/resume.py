@@ -1,0 +1,200 @@
+"""Going on with a run: its checkpoint, what is no longer as it was, and what that means.
+
+A run may always be made longer. Everything else that decides the losses must be as it was, unless
+the caller allows changes; then they are written down with the step from which they hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pocketvision.errors import DataError, UsageError
+from pocketvision.train import checkpoint, schedule
+from pocketvision.train import state as states
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.config import TrainConfig
+from pocketvision.train.job import Job
+from pocketvision.train.rules import flag
+from pocketvision.train.schedule import Plan
+from pocketvision.train.state import State
+from pocketvision.train.thaw import thawed
+
+# A change of these makes an optimizer whose state the old one's does not fit.
+OPTIMIZERS = ("--optimizer", "--momentum", "--nesterov", "--rmsprop-decay", "--rmsprop-epsilon")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that is not as it was before `step`; `exact`: the run is still the one that its
+    settings say, to the bit, as if they had been so from the start.
+    """
+
+    step: int
+    name: str
+    words: str
+    exact: bool = False
+
+    def row(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """Where a run goes on, and all that has changed in it, now or at an earlier resume."""
+
+    saved: Checkpoint
+    new: tuple[Change, ...] = ()
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """Every change as JSON values."""
+        return [*self.saved.facts.get("changes", ()), *(c.row() for c in self.new)]
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each newer checkpoint that was damaged, and for each new change."""
+        passed_over = [
+            f"{path} is damaged ({reason}); going on from {self.saved.path.name}, the one before"
+            for path, reason in self.saved.rejected
+        ]
+        changed = [
+            c.words if c.name == "plan" else f"changed, and going on: {c.words}" for c in self.new
+        ]
+        return passed_over + changed
+
+    def state(self, job: Job) -> State:
+        """The state to go on from. Raises DataError where it does not fit the job."""
+        other = any(c.name in OPTIMIZERS for c in self.new)
+        state = states.restored(job, self.saved, new_optimizer=other)
+        old = plan_of(self.saved)
+        cut = self.new and old.steps % old.per_epoch and old.steps == state.step
+        if cut and state.rows:  # its epoch was cut by the end, and goes on now
+            state.rows.pop()
+        return state
+
+
+def resumable(folder: Path) -> Checkpoint:
+    """The checkpoint that a run in `folder` would go on from. Raises DataError without one."""
+    saved = checkpoint.newest(folder / "checkpoint")
+    if saved is None:
+        raise DataError(f"nothing to resume in {folder}: it has no checkpoint; leave --resume out")
+    return saved
+
+
+def plan_of(saved: Checkpoint) -> Plan:
+    """The plan by which a checkpoint's last steps were taken."""
+    return schedule.from_dict(dict(saved.facts["plan"]))
+
+
+def going_on(
+    folder: Path, trace: Mapping[str, Any], job: Job, *, allow_changes: bool = False
+) -> Goal:
+    """How a job, whose trace is given, goes on in `folder`. Raises DataError without a checkpoint,
+    UsageError listing what decides the losses and differs, unless that is allowed or the run only
+    becomes longer.
+    """
+    saved = resumable(folder)
+    old, step = plan_of(saved), saved.facts["step"]
+    differ = differences({**saved.facts["trace"], "plan": plain(old)}, trace)
+    if [name for name, _ in differ] == ["plan"] and job.plan.steps > old.steps:
+        return Goal(saved=saved, new=(longer(old, job, step),))
+    if differ and not allow_changes:
+        raise UsageError(
+            "this run cannot be resumed, it would not be the same run: "
+            f"{'; '.join(words for _, words in differ)}. Repeat the call with what it was, go on "
+            "all the same with --allow-changes, or start a new run under another --name"
+        )
+    new = (Change(step=step, name=name, words=words) for name, words in differ)
+    return Goal(saved=saved, new=tuple(new))
+
+
+# -------------------------------------------------------------------------------------- differences
+
+
+def plain(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON gives it back."""
+    row: dict[str, Any] = json.loads(json.dumps(plan.to_dict()))
+    return row
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, words) of what two traces do not share. The plan follows from settings and data, so
+    it is listed only where these are the same.
+    """
+    was = {**_unwritten(was, now), **was}
+    names = [n for n in {**was, **now} if was.get(n) != now.get(n)]
+    names = [n for n in names if n != "plan"] or names
+    return [(name, in_words(name, was.get(name), now.get(name))) for name in names]
+
+
+def _unwritten(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trace of an older version means by what it did not hold: the defaults of settings,
+    and whatever threads and arithmetic go on with it.
+    """
+    rows = {flag(f.name): f.default for f in fields(TrainConfig) if flag(f.name) in now}
+    unknown = (flag("threads"), "torch", "processor")
+    return rows | {name: now[name] for name in unknown if name in now}
+
+
+def in_words(name: str, was: Any, now: Any) -> str:
+    """One difference between two traces."""
+    if name == "plan":
+        keys = [k for k in {**was, **now} if was.get(k) != now.get(k)]
+        parts = (f"{k.replace('_', ' ')} was {was.get(k)}, is {now.get(k)}" for k in keys)
+        return "the plan changed: " + ", ".join(parts)
+    if isinstance(was, list) and isinstance(now, list) and set(was) != set(now):
+        gone, new = sorted(set(was) - set(now)), sorted(set(now) - set(was))
+        return f"{name} differ (gone: {', '.join(gone) or 'none'}; new: {', '.join(new) or 'none'})"
+    if name.startswith("--") or name in ("torch", "processor"):
+        return f"{name} was {was}, is {now}"
+    return f"the {name} changed"
+
+
+# ------------------------------------------------------------------------------------------ longer
+
+
+def longer(old: Plan, job: Job, step: int) -> Change:
+    """What it means that a run which has taken `step` steps by a plan goes on by a longer one."""
+    new = job.plan
+    length = f"{old.epochs} epochs become {new.epochs}"
+    if old.epochs == new.epochs:
+        length = f"{old.steps} steps become {new.steps}"
+    other = parting(old, job, step)
+    if other is None:
+        return Change(
+            step=step,
+            name="plan",
+            words=f"{length}: to the bit the run that it would have been from the start",
+            exact=True,
+        )
+    what, first = other
+    return Change(
+        step=step,
+        name="plan",
+        words=f"{length}, from step {step} on by the longer plan: not the run that it would have "
+        f"been from the start, whose {what} differs from step {first} on",
+    )
+
+
+def parting(old: Plan, job: Job, step: int) -> tuple[str, int] | None:
+    """(what, step counted from 1) in which the first `step` steps by an old plan first differ from
+    what the job's own plan has for them; None where each of them is the same. The memory of the
+    averaged weights needs no look: it knows the length only where the learning rate does, and
+    takes notice of it later.
+    """
+    spec, config = job.network.spec, job.config
+    columns = {
+        "learning rate": lambda s, plan: schedule.lr(s, plan),
+        "image size": lambda s, plan: schedule.size(s, plan),
+        "share of the network that trains": lambda s, plan: thawed(s, plan.steps, config, spec),
+    }
+    for s in range(step):
+        for what, value in columns.items():
+            if value(s, old) != value(s, job.plan):
+                return what, s + 1
+    return None
