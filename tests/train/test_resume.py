@@ -18,6 +18,7 @@ from pocketvision.data.dataset import Sample
 from pocketvision.data.read import read
 from pocketvision.errors import Interrupted, LabelError, PocketvisionError, UsageError
 from pocketvision.labels import Labels
+from pocketvision.model import build
 from pocketvision.train import checkpoint, record, resume
 from pocketvision.train.config import TrainConfig, digest
 from pocketvision.train.events import EpochDone, Finished, Note, Planned, Saved, StepDone
@@ -25,6 +26,7 @@ from pocketvision.train.job import Images
 from pocketvision.train.loop import fit
 from pocketvision.train.losses_csv import LossesCsv
 from pocketvision.train.run import train_run
+from pocketvision.zoo.lookup import resolve
 from tests.data.made import folder as photos
 from tests.train.tiny import CONTRACT, dataset_of, job_of, losses, small_spec
 
@@ -302,12 +304,15 @@ def test_what_parts_a_longer_run_from_one_planned_so(tmp_path):
     assert parting({"epochs": 4, **cosine}, {"epochs": 9, **cosine}, 3) is None  # still rising
     # Half a cosine begins at 1: the rates part at the second step after the warm-up.
     assert parting({"epochs": 4, **cosine}, {"epochs": 9, **cosine}) == ("learning rate", 5)
-    gradual = {**flat, "freeze": "gradual"}
-    # 4 stages come in over the first half: of 24 steps the third at step 12 * 1 / 4, of 54 later.
-    what, first = parting({"epochs": 4, **gradual}, {"epochs": 9, **gradual})
-    assert what == "share of the network that trains"
-    stages = len(job_of().network.stages)
-    assert first == -(-12 // stages) + 1
+
+
+def test_stages_that_come_in_know_the_length_of_a_run():
+    old, new = (job_of(epochs=epochs, freeze="gradual", **FLAT) for epochs in (4, 9))
+    network = build(resolve("mobilenet_v3_small", resolution=32, classes=3))
+    assert len(network.stages) == 5
+    # The first of 5 more comes at step 12 / 5 = 2.4 of the first half of 24, at 5.4 of that of 54.
+    what = "share of the network that trains"
+    assert resume.parting(old.plan, replace(new, network=network), 24) == (what, 4)
 
 
 def test_growing_images_know_the_length_of_a_run(tmp_path):
