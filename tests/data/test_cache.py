@@ -177,6 +177,10 @@ def flip(file, at=-1):
     file.write_bytes(bytes(data))
 
 
+def rewrite(file, **changes):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -188,6 +192,10 @@ def flip(file, at=-1):
         lambda e: (e / "index.json").write_text("{"),
         lambda e: (e / "index.json").write_text('{"bad": [1]}'),
         lambda e: (e / "index.json").write_text("[]"),
+        lambda e: rewrite(e / "index.json", format=2),
+        lambda e: rewrite(e / "index.json", format=None),
+        lambda e: (e / "images.npy").write_bytes((e / "images.npy").read_bytes()[:100]),
+        lambda e: (e / "images.npy").write_bytes((e / "images.npy").read_bytes() + b"more"),
         lambda e: np.save(e / "images.npy", np.zeros((3, 3))),
         lambda e: np.save(e / "sums.npy", np.array([{}], dtype=object), allow_pickle=True),
     ],
@@ -199,6 +207,15 @@ def test_a_damaged_entry_is_made_again(samples, cache, damage):
     np.testing.assert_array_equal(again.images, first)
     third = json.loads((entries(cache)[0] / "index.json").read_text())
     assert third == {"format": 1, "samples": 5, "bad": []}
+
+
+def test_an_entry_of_another_version_is_not_looked_at(samples, cache, monkeypatch):
+    first = np.array(load_uint8(samples, P, workers=1, cache=cache).images)
+    monkeypatch.setattr(caching, "FORMAT", 2)
+    again = load_uint8(samples, P, workers=1, cache=cache)
+    np.testing.assert_array_equal(again.images, first)
+    formats = {json.loads((e / "index.json").read_text())["format"] for e in entries(cache)}
+    assert formats == {1, 2}
 
 
 def test_an_interruption_leaves_nothing(samples, cache):

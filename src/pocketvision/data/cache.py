@@ -241,6 +241,8 @@ def _opened(place: Path, source: _Source) -> Loaded | None:
     """The entry, or None where there is none or it is damaged."""
     try:
         index = json.loads((place / "index.json").read_text())
+        if index["format"] != FORMAT:
+            return None
         bad = {int(i): (_where(source, int(i)), str(reason)) for i, _, reason in index["bad"]}
         kept = np.array([i for i in range(len(source.samples)) if i not in bad], np.int64)
         sums = np.load(place / "sums.npy")
