@@ -21,7 +21,7 @@ STEPS = (
     ("analysis", "data"),
     ("weights",),
     ("bundle",),
-    ("preprocess", "labels"),
+    ("preprocess", "labels", "decision"),
     ("bench.clock", "bench.host"),
     ("model",),
     ("nn", "zoo", "cost"),

@@ -6,6 +6,7 @@ preprocess.json      how an image becomes the input (preprocess)
 labels.json          names of the outputs, by head (labels)
 golden.safetensors   images, inputs and outputs that any re-implementation must reproduce
 manifest.json        made from what, by which command; sha256 of every other file
+decision.json        only once fitted: temperature, and from where on an answer counts (decision)
 quantization.json    only once quantized
 """
 
@@ -25,9 +26,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from pocketvision import decision as decision_json
 from pocketvision import labels as labels_json
 from pocketvision import preprocess as contract
 from pocketvision import spec_json
+from pocketvision.decision import Decision
 from pocketvision.errors import BundleError, LabelError, PocketvisionError
 from pocketvision.files import new_folder
 from pocketvision.labels import Labels
@@ -43,6 +46,7 @@ FILES = (
     "labels.json",
     "golden.safetensors",
 )
+OPTIONAL = ("decision.json", "quantization.json")
 GOLDEN_LONGEST_PX = 512
 GOLDEN_IMAGES = 4
 
@@ -51,7 +55,7 @@ GOLDEN_IMAGES = 4
 class Bundle:
     """A network and all that is needed to use it. `golden` holds "image.0" uint8 (h, w, 3), ...,
     "input" float32 (n, c, h, w) and "output.<head>" float32 (n, classes); a network without heads
-    is a trunk, whose output is a map ("output.trunk").
+    is a trunk, whose output is a map ("output.trunk"). `decision` is empty where none was fitted.
     """
 
     spec: NetSpec
@@ -61,6 +65,7 @@ class Bundle:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     golden: Mapping[str, Tensor] = field(default_factory=dict)
     quantization: Mapping[str, Any] | None = None
+    decision: Mapping[str, Decision] = field(default_factory=dict)
 
     def network(self) -> Network:
         """The network in eval mode with these weights."""
@@ -143,6 +148,15 @@ def _check_labels(spec: NetSpec, labels: Mapping[str, Labels]) -> None:
             )
 
 
+def _check_decision(spec: NetSpec, decision: Mapping[str, Decision]) -> None:
+    heads = [name for name, _ in spec.heads]
+    if unknown := [name for name in decision if name not in heads]:
+        raise BundleError(
+            f"the decision is about head {unknown[0]!r}, which the network lacks "
+            f"(heads: {', '.join(heads)})"
+        )
+
+
 # -------------------------------------------------------------------------------------- save
 
 
@@ -167,6 +181,9 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
         "labels.json": labels_json.dumps(bundle.labels).encode(),
         "golden.safetensors": save_tensors(dict(bundle.golden)),
     }
+    if bundle.decision:
+        _check_decision(bundle.spec, bundle.decision)
+        data["decision.json"] = decision_json.dumps(bundle.decision).encode()
     if bundle.quantization is not None:
         row = {"format": FORMAT, **bundle.quantization}
         data["quantization.json"] = (json.dumps(row, indent=1) + "\n").encode()
@@ -216,7 +233,7 @@ def _check_manifest(file: Path, row: Any) -> None:
         got = row.get("format") if isinstance(row, dict) else type(row).__name__
         raise BundleError(f"{file} has format {got!r}; this version reads {FORMAT}")
     files = row.get("files")
-    names = {*FILES, "quantization.json"}
+    names = {*FILES, *OPTIONAL}
     # Only the known names: a foreign manifest must not make us read elsewhere.
     if not isinstance(files, dict) or not files.keys() <= names:
         raise BundleError(f"{file}: 'files' must map names of a bundle's files to their sha256")
@@ -244,7 +261,9 @@ def _parsed(path: Path, data: Mapping[str, bytes], manifest: dict[str, Any]) -> 
         raise BundleError(f"bundle {path}: weights do not fit the spec: {'; '.join(problems[:5])}")
     labels = labels_json.loads(data["labels.json"])
     _check_labels(spec, labels)
-    quantization = data.get("quantization.json")
+    quantization, decided = data.get("quantization.json"), data.get("decision.json")
+    decision = {} if decided is None else decision_json.loads(decided)
+    _check_decision(spec, decision)
     rest = {k: v for k, v in manifest.items() if k not in ("format", "files")}
     return Bundle(
         spec=spec,
@@ -254,6 +273,7 @@ def _parsed(path: Path, data: Mapping[str, bytes], manifest: dict[str, Any]) -> 
         manifest=rest,
         golden=_tensors(path / "golden.safetensors", data["golden.safetensors"]),
         quantization=json.loads(quantization) if quantization else None,
+        decision=decision,
     )
 
 

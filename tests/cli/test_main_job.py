@@ -113,6 +113,56 @@ def test_predict_names_unreadable_files_and_answers_the_rest(job, answer, tmp_pa
     assert "1 of 2 images could not be read" in err
 
 
+def test_answers_that_are_not_sure_enough_are_unknown(job, answer, tmp_path):
+    bundle, image = job / "runs" / "photos" / "bundle", job / "photos" / "red" / "1.png"
+    kept = json.loads((bundle / "decision.json").read_text())["heads"]["label"]
+    assert kept["images"] == 8
+    assert kept["known_share"] == 0.95
+    (grey := tmp_path / "grey").mkdir()
+    Image.fromarray(np.full((40, 48, 3), 128, np.uint8)).save(grey / "g.png")
+    for place in (bundle, job / "runs" / "photos" / "onnx"):
+        code, out, _ = answer("predict", place, image, grey, "--threshold", "1", "--json")
+        row = json.loads(out)
+        assert code == 0
+        assert {a["known"] for a in row["answers"]} <= {True, False}
+        assert row["answers"][1]["known"] is False
+        code, out, _ = answer("predict", place, image, grey, "--threshold", "0", "--json")
+        assert [a["known"] for a in json.loads(out)["answers"]] == [True, True]
+    code, out, _ = answer("predict", bundle, image, "--json")
+    assert json.loads(out)["answers"][0]["known"] is True
+    target = tmp_path / "a.csv"
+    code, out, _ = answer("predict", bundle, grey, "--threshold", "1", "--output", target)
+    assert "unknown" in out
+    assert "perhaps" in out
+    assert "unknown: 1 of 1; --threshold P decides it otherwise" in out
+    (row,) = csv.DictReader(target.read_text().splitlines())
+    assert row["known"] == "no"
+    assert row["label1"] in COLOURS
+    code, _, err = answer("predict", bundle, image, "--threshold", "2")
+    assert code == 2
+    assert "--threshold is a probability from 0 to 1" in err
+
+
+def test_eval_says_how_far_to_trust_it(job, answer):
+    bundle = job / "runs" / "photos" / "bundle"
+    code, out, _ = answer("eval", bundle, job / "photos")
+    assert code == 0
+    assert "probabilities calibrated: calibration error" in out
+    assert "answered 100.00%, 100.00% of those rightly" in out
+    code, out, _ = answer("eval", job / "runs" / "photos" / "onnx", job / "photos", "--json")
+    trust = json.loads(out)["trust"]
+    assert trust["coverage"] == trust["accuracy_known"] == 1.0
+    summary = json.loads((job / "runs" / "photos" / "summary.json").read_text())
+    assert trust["temperature"] == summary["decision"]["temperature"]
+
+
+def test_the_page_shows_how_far_to_trust_it(job):
+    page = (job / "runs" / "photos" / "report.html").read_text()
+    assert "How far to trust an answer" in page
+    assert "Right answers over probability" in page
+    assert "Accuracy over coverage" in page
+
+
 def test_a_gate_that_fails_is_exit_4(job, answer):
     bundle = job / "runs" / "photos" / "bundle"
     assert answer("eval", bundle, job / "photos", "--at-least", "1.0")[0] == 0

@@ -55,6 +55,8 @@ def test_a_frozen_run_is_an_ordinary_run(place, answer):
     made = bundles.load(folder / "bundle")
     assert made.manifest["start"]["sha256"] == summary["start"]["sha256"]
     assert made.labels["label"].names == ("blue", "red")
+    assert bundles.load(folder / "start").decision == {}
+    assert made.decision["label"].images == summary["n"]  # its own
     assert made.preprocess.crop_fraction == 0.875  # the source's, not that of a run from scratch
     page = (folder / "report.html").read_text()
     assert "Started from" in page

@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from pocketvision.errors import DataError
 from pocketvision.labels import Labels
 from pocketvision.report import html
+from pocketvision.report.pictures import from_samples
 from pocketvision.report.run import best, read
+from pocketvision.tasks.calibrate import fitted
 from pocketvision.tasks.classify import measure
 from pocketvision.train import tables
 from pocketvision.train.events import Row
@@ -58,3 +61,25 @@ def test_they_make_a_page(written):
     assert f"{100 * metrics.accuracy:.1f}%" in text
     assert "雏菊" in text
     assert "never seen" in text
+
+
+def test_the_decision_comes_through(written):
+    folder, metrics = written
+    random = np.random.default_rng(4)
+    truth = np.repeat([0, 1, 2], 40)
+    logits = random.normal(0, 2, (120, 4)) + 3 * np.eye(4)[truth]
+    made = fitted(logits, truth, labels=Labels(names=NAMES), known_share=0.95)
+    norms = {"n": 120, "kept": 0.5, "batch": 0.75, "gained": 30, "lost": 0, "differ": True}
+    summary = {**metrics.to_dict(), "decision": made.row(), "norms": norms}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    page = html.page(read(folder), source=from_samples(()))
+    u = made.figures["unknown"]
+    assert f"{u['rejected']:.1%} are unknown" in page
+    assert f"{made.figures['ece']['before']:.1%} before" in page
+    half = next(r for r in made.figures["coverage"] if r["coverage"] == 0.5)
+    assert f"50% answered: {half['accuracy']:.1%} right" in page
+    assert "75.0% by those of each batch" in page
+    del summary["decision"]["figures"]["ece"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(DataError, match=r"summary\.json is damaged: 'decision' is not what"):
+        html.page(read(folder), source=from_samples(()))

@@ -11,6 +11,7 @@ import torch
 from pocketvision import bundle as bundles
 from pocketvision.data.cache import Cache
 from pocketvision.data.dataset import Dataset, Sample
+from pocketvision.decision import Decision
 from pocketvision.errors import Interrupted, UsageError
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.defaults import from_weights
@@ -119,6 +120,7 @@ def test_figures_from_kept_features_equal_those_of_the_bundle(tmp_path):
     made = bundles.load(result.bundle)
     x = np.stack([prepare(s.pixels, made.preprocess) for s in dataset().splits["val"]])
     logits = bundles.outputs(made.network(), torch.from_numpy(x))["output.label"].numpy()
+    logits = logits.astype(float) / made.decision["label"].temperature
     p = np.exp(logits).max(1) / np.exp(logits).sum(1)
     with (tmp_path / "run" / "predictions.csv").open() as f:
         shown = [float(r["probability"]) for r in csv.DictReader(f)]
@@ -138,7 +140,7 @@ def test_a_moving_trunk_gets_its_norms_back_and_moves(tmp_path, freeze):
 
 def test_each_stage_that_joins_is_said(tmp_path):
     _, events = run(tmp_path / "run", **GRADUAL)
-    said = [e.text for e in events if isinstance(e, Note)]
+    said = [e.text for e in events if isinstance(e, Note) and e.text.startswith("from step")]
     assert said[0] == "from step 1: the last 1 of 5 stages train"
     assert said[-1] == "from step 6: the last 5 of 5 stages train"
     assert len(said) == 5
@@ -278,3 +280,11 @@ def test_norms_are_measured_on_batches_as_the_steps_see_them(tmp_path, monkeypat
     )
     run(tmp_path / "run", steps=2, batch_size=8, mixup=1.0)
     assert counted == [*range(prepare.MEASURED_BATCHES), 0, 1]
+
+
+def test_the_decision_of_the_source_is_not_inherited(tmp_path):
+    foreign = Decision(temperature=7.0, threshold=0.999, images=1)
+    end, _ = run(tmp_path, source=replace(SOURCE, decision={"label": foreign}), freeze="trunk")
+    kept = bundles.load(end.bundle).decision["label"]
+    assert kept.images == 10
+    assert kept.temperature != 7.0

@@ -67,13 +67,16 @@ def evaluate(
     out = Output(json=json)
     runtime = "torch_exact" if exact_quantization else runtime
     opened = open_model(model, runtime=runtime, threads=threads)
-    metrics, rate, bad = _measured(out, opened, data, split, batch, skip_bad)
+    metrics, trust, rate, bad = _measured(out, opened, data, split, batch, skip_bad)
     _say(out, opened, metrics, rate, bad)
+    _say_trust(out, trust)
+    out.say()
+    out.table([_class_row(c) for c in metrics.per_class])
     row = {"name": opened.runtime.name, "runtime": opened.runtime.name, "precision":
            opened.runtime.precision, "accuracy": metrics.accuracy}  # fmt: skip
     if opened.spec is not None and opened.path.is_dir():
         note_export(opened.path, row)
-    out.result(_as_json(opened, metrics, rate, bad))
+    out.result(_as_json(opened, metrics, rate, bad) | {"trust": trust})
     if at_least is not None and metrics.accuracy < at_least:
         raise GateError(f"accuracy {metrics.accuracy:.2%} is below --at-least {at_least:.2%}")
     out.next("pocketvision", "predict", model, "IMAGES")
@@ -81,13 +84,15 @@ def evaluate(
 
 def _measured(
     out: Output, opened: Opened, data: str, split: str, batch: int, skip_bad: bool
-) -> tuple[Metrics, float, list[tuple[str, str]]]:
-    """Metrics, images a second of the runtime alone, and files left out with their reasons."""
+) -> tuple[Metrics, dict[str, Any], float, list[tuple[str, str]]]:
+    """Metrics, calibration and coverage, images a second of the runtime alone, and files left out
+    with their reasons.
+    """
     import numpy as np
 
     from pocketvision.data.dataset import relabeled
     from pocketvision.data.read import read
-    from pocketvision.tasks import classify
+    from pocketvision.tasks import calibrate, classify
 
     dataset = read(data)
     if split not in dataset.splits:
@@ -99,8 +104,11 @@ def _measured(
     started = time.perf_counter()
     inputs = classify.batches(loaded.images, opened.preprocess, batch_size=batch)
     truth = np.array([s.label for s in loaded.samples])
-    metrics = classify.evaluate(opened.runtime, inputs, truth, labels=labels, head=opened.heads[0])
-    return metrics, metrics.n / (time.perf_counter() - started), loaded.bad
+    logits = classify.answers(opened.runtime, inputs, head=opened.heads[0])
+    rate = len(truth) / (time.perf_counter() - started)
+    metrics = classify.measure(logits, truth, labels=labels)
+    decision = opened.decision.get(opened.heads[0])
+    return metrics, calibrate.trust(logits, truth, labels, decision), rate, loaded.bad
 
 
 def _say(out: Output, opened: Opened, m: Metrics, rate: float, bad: list[tuple[str, str]]) -> None:
@@ -114,8 +122,19 @@ def _say(out: Output, opened: Opened, m: Metrics, rate: float, bad: list[tuple[s
     )
     if bad:
         out.say(f"left out: {len(bad)} unreadable images")
-    out.say()
-    out.table([_class_row(c) for c in m.per_class])
+
+
+def _say_trust(out: Output, trust: dict[str, Any]) -> None:
+    """Calibration, and what is answered at all."""
+    how = "as they are" if trust["temperature"] is None else "calibrated"
+    out.say(
+        f"probabilities {how}: calibration error {trust['ece']:.2%} (perfect ones would show about "
+        f"{trust['noise']:.2%} on so few images), {trust['adaptive_ece']:.2%} in equal groups"
+    )
+    if trust["coverage"] is not None:
+        accuracy = trust["accuracy_known"]
+        right = "" if accuracy is None else f", {accuracy:.2%} of those rightly"
+        out.say(f"answered {trust['coverage']:.2%}{right}; the others are unknown")
 
 
 def _class_row(c: Any) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pocketvision.cli.options import Flag, Json
 from pocketvision.cli.out import Output
 from pocketvision.cli.samples import files_of
+from pocketvision.decision import Decision, at_threshold
 from pocketvision.errors import DataError, ImageError, UsageError
 from pocketvision.files import replace_file
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pocketvision.tasks.classify import Prediction
 
 SHOWN = 20
+UNKNOWN = "unknown"
 
 
 def predict(
@@ -27,6 +29,7 @@ def predict(
     /,
     *images: str,
     top: int = 3,
+    threshold: float | None = None,
     output: Path | None = None,
     runtime: str | None = None,
     threads: int | None = None,
@@ -36,7 +39,8 @@ def predict(
 ) -> None:
     """Say what is on images: files, folders (searched through) or patterns such as 'a/*.jpg'.
 
-    Unreadable images are named with their reason; the others are answered, and the exit code is 3.
+    An answer that is not sure enough is "unknown", with the best guess beside it. Unreadable images
+    are named with their reason; the others are answered, and the exit code is 3.
 
     Parameters
     ----------
@@ -46,6 +50,8 @@ def predict(
         Files, folders or patterns.
     top: int
         Names for each image.
+    threshold: float
+        Say unknown below this probability, instead of what training fitted; 0: never say it.
     output: Path
         Write all answers to this file: .csv or .json.
     runtime: str
@@ -64,10 +70,15 @@ def predict(
     out = Output(json=json)
     runtime = "torch_exact" if exact_quantization else runtime
     opened = open_model(model, runtime=runtime, threads=threads)
-    found, bad = _answers(out, opened, files_of(images), batch=batch, top=top)
+    decision = at_threshold(opened.decision.get(opened.heads[0]), threshold)
+    files = files_of(images)
+    found, bad = _answers(out, opened, decision, files, batch=batch, top=top)
     for path, reason in bad:
         out.say(f"unreadable: {path}: {reason}")
     out.table([_shown(p) for p in found[:SHOWN]])
+    unknown = sum(p.known is False for p in found)
+    if unknown:
+        out.say(f"unknown: {unknown} of {len(found)}; --threshold P decides it otherwise")
     if len(found) > SHOWN:
         out.say(f"... and {len(found) - SHOWN} more; --output FILE.csv keeps them all")
     if output is not None:
@@ -95,10 +106,16 @@ def _check(places: Sequence[str], output: Path | None, batch: int) -> Literal["c
 
 
 def _answers(
-    out: Output, opened: Opened, files: list[Path], *, batch: int, top: int
+    out: Output,
+    opened: Opened,
+    decision: Decision | None,
+    files: list[Path],
+    *,
+    batch: int,
+    top: int,
 ) -> tuple[list[Prediction], list[tuple[str, str]]]:
     """Predictions in the order of the files, and the unreadable ones with their reasons."""
-    from pocketvision.tasks import classify
+    from pocketvision.tasks.decide import decided
 
     labels, head = opened.labels[opened.heads[0]], opened.heads[0]
     found: list[Prediction] = []
@@ -106,7 +123,7 @@ def _answers(
     with out.progress("images", len(files)) as advance:
         for names, x in _batches(opened, files, batch, bad):
             logits = opened.runtime(x)[head]
-            found += classify.decode(logits, names, labels=labels, most=top)
+            found += decided(logits, names, labels=labels, decision=decision, most=top)
             advance(len(names))
     return found, bad
 
@@ -135,13 +152,22 @@ def _batches(
 
 
 def _shown(p: Prediction) -> dict[str, object]:
+    if p.known is False:
+        guess = ", ".join(f"{name} {share:.1%}" for name, share in p.top)
+        return {"image": p.path, "answer": UNKNOWN, "probability": "", "then": f"perhaps {guess}"}
     rest = ", ".join(f"{name} {share:.1%}" for name, share in p.top[1:])
     return {"image": p.path, "answer": p.label, "probability": f"{p.probability:.1%}", "then": rest}
 
 
 def _rows(found: list[Prediction], bad: list[tuple[str, str]]) -> dict[str, object]:
+    """The answers; "known" is null where nothing decides what is unknown."""
     answers = [
-        {"path": p.path, "top": [{"label": n, "probability": v} for n, v in p.top]} for p in found
+        {
+            "path": p.path,
+            "known": p.known,
+            "top": [{"label": n, "probability": v} for n, v in p.top],
+        }
+        for p in found
     ]
     return {"format": 1, "answers": answers, "bad": [{"path": p, "reason": r} for p, r in bad]}
 
@@ -151,14 +177,15 @@ def _json(found: list[Prediction], bad: list[tuple[str, str]]) -> str:
 
 
 def _csv(found: list[Prediction], bad: list[tuple[str, str]], top: int) -> str:
-    """One image a line: path, label1, probability1, ..., error."""
+    """One image a line: path, label1, probability1, ..., known (yes, no or nothing), error."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [c for k in range(1, top + 1) for c in (f"label{k}", f"probability{k}")]
-    writer.writerow(["path", *columns, "error"])
+    writer.writerow(["path", *columns, "known", "error"])
     for p in found:
         cells = [c for name, share in p.top for c in (name, f"{share:.6f}")]
-        writer.writerow([p.path, *cells, *[""] * (2 * top - len(cells)), ""])
+        known = "" if p.known is None else "yes" if p.known else "no"
+        writer.writerow([p.path, *cells, *[""] * (2 * top - len(cells)), known, ""])
     for path, reason in bad:
-        writer.writerow([path, *[""] * (2 * top), reason])
+        writer.writerow([path, *[""] * (2 * top), "", reason])
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 model.onnx | model.xml + model.bin   the model, contract and labels inside
 preprocess.json, labels.json, labels.txt, golden.safetensors   the same for programs without it
+decision.json  only where the bundle has one
 parity.json    how far its answers lie from the original's, on which host
 manifest.json  made from what; sha256 of every other file
 """
@@ -19,10 +20,12 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from pocketvision import __version__, spec_json
+from pocketvision import decision as decision_json
 from pocketvision import labels as labels_json
 from pocketvision import preprocess as contract
 from pocketvision.bench.host import host
 from pocketvision.bundle import Bundle
+from pocketvision.decision import Decision
 from pocketvision.errors import ParityError, UnknownName, UsageError, closest
 from pocketvision.export import BACKENDS, torch_runtime
 from pocketvision.export.metadata import digest
@@ -100,7 +103,9 @@ def make(
         loaded = BACKENDS[backend].load(model)
         parity = proven(bundle, loaded, check=check)
         size_bytes = sum(f.stat().st_size for f in temporary.iterdir())
-        sidecars(temporary, bundle.preprocess, bundle.labels, bundle.golden)
+        sidecars(
+            temporary, bundle.preprocess, bundle.labels, bundle.golden, decision=bundle.decision
+        )
         proof = proof_row(parity, _tolerance(precision, check))
         (temporary / "parity.json").write_text(as_json(proof), encoding="utf-8")
         made = {"backend": backend, "runtime": loaded.name, "precision": precision}
@@ -127,6 +132,8 @@ def proven(bundle: Bundle, runtime: FileRuntime, *, check: Check) -> Parity:
     _check_golden(bundle, original)
     if dict(inside.labels) != dict(bundle.labels):
         raise ParityError(f"{runtime.name}: the labels in the file are not those of the bundle")
+    if dict(inside.decision) != dict(bundle.decision):
+        raise ParityError(f"{runtime.name}: the decision in the file is not that of the bundle")
     images = [*bundle.golden_images, *check.images]
     pairs = (
         (contract.prepare(i, bundle.preprocess), contract.prepare(i, inside.preprocess))
@@ -233,13 +240,19 @@ def sidecars(
     preprocess: Preprocess,
     labels: Mapping[str, Labels],
     golden: Mapping[str, torch.Tensor],
+    *,
+    decision: Mapping[str, Decision],
 ) -> None:
-    """Write contract, labels and golden vectors for programs that do not read the model's own."""
+    """Write contract, labels, golden vectors and decision for programs that do not read the
+    model's own.
+    """
     (folder / "preprocess.json").write_text(contract.dumps(preprocess), encoding="utf-8")
     (folder / "labels.json").write_text(labels_json.dumps(labels), encoding="utf-8")
     for name, text in _label_lists(labels).items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "golden.safetensors").write_bytes(save_tensors(dict(golden)))
+    if decision:
+        (folder / "decision.json").write_text(decision_json.dumps(decision), encoding="utf-8")
 
 
 def _label_lists(labels: Mapping[str, Labels]) -> dict[str, str]:

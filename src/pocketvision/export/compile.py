@@ -3,8 +3,8 @@
 model.c, model.h, weights.bin    the network, for any C project; README.md says how
 test.c, golden.bin               the answers that it must give; example.c, CMakeLists.txt
 lib<name>.so                     built for the target, where a compiler was there
-metadata.json, preprocess.json, labels.json, labels.txt, golden.safetensors, parity.json,
-manifest.json                    as in every exported folder
+metadata.json, preprocess.json, labels.json, labels.txt, decision.json, golden.safetensors,
+parity.json, manifest.json       as in every exported folder
 """
 
 from __future__ import annotations
@@ -183,7 +183,14 @@ def _write_sidecars(folder: Path, origin: Origin, parity: Parity | None) -> None
     if origin.contract is not None:
         golden = origin.bundle.golden if origin.bundle else _golden(origin)
         contract = origin.contract
-        artifact.sidecars(folder, contract.preprocess, contract.labels, golden)
+        inside = compiled.metadata_of(origin.texts, origin.name)
+        artifact.sidecars(
+            folder,
+            contract.preprocess,
+            contract.labels,
+            golden,
+            decision=inside.decision if inside else {},
+        )
     if parity is not None:
         proof = artifact.proof_row(parity, TOLERANCE["f32"])
         (folder / "parity.json").write_text(artifact.as_json(proof), encoding="utf-8")

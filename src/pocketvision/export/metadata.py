@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pocketvision import __version__, spec_json
+from pocketvision import decision as decision_json
 from pocketvision import labels as labels_json
 from pocketvision import preprocess as contract
+from pocketvision.decision import Decision
 from pocketvision.errors import BundleError, PocketvisionError
 from pocketvision.labels import Labels
 from pocketvision.preprocess import Preprocess
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT = "1"
 PREFIX = "pocketvision."
 NEEDED = ("format", "version", "preprocess", "labels", "precision", "spec_sha256", "weights_sha256")
+KEYS = (*NEEDED, "decision")  # the last only where one was fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,7 @@ class Metadata:
     precision: str
     spec_sha256: str
     weights_sha256: str
+    decision: Mapping[str, Decision] = field(default_factory=dict)
 
 
 def texts(bundle: Bundle, *, precision: str) -> dict[str, str]:
@@ -51,6 +55,8 @@ def texts(bundle: Bundle, *, precision: str) -> dict[str, str]:
         # The same bytes as the bundle's weights.safetensors, so that the two can be matched.
         "weights_sha256": digest(save(dict(bundle.weights))),
     }
+    if bundle.decision:
+        rows["decision"] = decision_json.dumps(bundle.decision)
     return {PREFIX + key: text for key, text in rows.items()}
 
 
@@ -79,7 +85,8 @@ def _from_rows(rows: Mapping[str, str], file: object) -> Metadata:
     try:
         preprocess = contract.loads(rows["preprocess"])
         labels = labels_json.loads(rows["labels"])
+        decision = decision_json.loads(rows["decision"]) if "decision" in rows else {}
     except PocketvisionError as e:
         raise BundleError(f"{file} has damaged metadata: {e}; export the bundle again") from None
     rest = {k: rows[k] for k in ("version", "precision", "spec_sha256", "weights_sha256")}
-    return Metadata(preprocess=preprocess, labels=labels, **rest)
+    return Metadata(preprocess=preprocess, labels=labels, decision=decision, **rest)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pocketvision import spec_json
+from pocketvision.decision import Decision
 from pocketvision.errors import BundleError, PocketvisionError, UnknownName, UsageError, closest
 from pocketvision.export import BACKENDS, compiled
 from pocketvision.export.runtime import Runtime
@@ -45,6 +46,7 @@ class Opened:
     contract: Preprocess | None
     names: Mapping[str, Labels] | None
     spec: NetSpec | None
+    decision: Mapping[str, Decision] = field(default_factory=dict)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -129,6 +131,7 @@ def _bundle(path: Path, runtime: str | None, options: dict[str, Any]) -> Opened:
         contract=bundle.preprocess,
         names=bundle.labels,
         spec=bundle.spec,
+        decision=bundle.decision,
     )
 
 
@@ -167,6 +170,7 @@ def _file(
         contract=m and m.preprocess,
         names=m and m.labels,
         spec=spec,
+        decision=m.decision if m else {},
     )
 
 

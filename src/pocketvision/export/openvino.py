@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketvision.errors import BundleError, MissingRuntime, PocketvisionError
-from pocketvision.export.metadata import NEEDED, PREFIX, Metadata, parsed, texts
+from pocketvision.export.metadata import KEYS, PREFIX, Metadata, parsed, texts
 from pocketvision.export.runtime import INPUT, as_input, check_precision, thread_count
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _check_files(path: Path) -> None:
 def _texts(model: Any) -> dict[str, str]:
     """Our texts: where `export` puts them, or where OpenVINO keeps an ONNX file's own."""
     found = {}
-    for key in (PREFIX + name for name in NEEDED):
+    for key in (PREFIX + name for name in KEYS):
         for place in (_place(key), ["framework", key]):
             if model.has_rt_info(place):
                 found[key] = model.get_rt_info(place).astype(str)

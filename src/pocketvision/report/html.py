@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from pocketvision import files
-from pocketvision.report import delivery, evidence, overview, pictures
+from pocketvision.report import delivery, evidence, overview, pictures, trust
 from pocketvision.report.markup import Markup, join, name, tag
 from pocketvision.report.run import Run, read
 from pocketvision.report.words import clean, percent
@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Run], Markup]], ...] = (
     ("curves", "How training went", evidence.curves),
     ("classes", "Class by class", evidence.classes),
     ("confusion", "What is mistaken for what", evidence.confusion),
+    ("trust", "How far to trust an answer", trust.trust),
     ("cost", "Where the cost lies", delivery.model_cost),
     ("exports", "Exported files", delivery.exports),
     ("speed", "How fast it is", delivery.speed),

@@ -37,6 +37,31 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Across:
+    """The axis across: its title, and (value, words) of its ticks between two ends."""
+
+    title: str
+    ticks: Callable[[float, float], list[tuple[float, str]]]
+
+
+def _epochs(low: float, high: float) -> list[tuple[float, str]]:
+    return [(e, str(e)) for e in axis.whole_ticks(math.ceil(low), math.floor(high))]
+
+
+def _shares(low: float, high: float) -> list[tuple[float, str]]:
+    at = [t / 4 for t in range(5)]
+    return [(t, axis.percent_label(t, 0.25)) for t in at if low <= t <= high]
+
+
+EPOCHS = Across("epoch", _epochs)
+
+
+def shares(title: str) -> Across:
+    """An axis of shares from 0 to 1, in percent."""
+    return Across(title, _shares)
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Data to view box: the range of both axes."""
 
@@ -60,8 +85,9 @@ def line_chart(
     mark: Mark | None = None,
     tick: Callable[[float, float], str] = axis.label,
     bounds: tuple[float, float] = (-math.inf, math.inf),
+    across: Across = EPOCHS,
 ) -> Markup | None:
-    """The chart over epochs, or None when no line has a finite point.
+    """The chart, over epochs unless `across` says otherwise; None when no line has a finite point.
 
     `tick` words a y tick from its value and the spacing; `bounds` are values that y cannot pass.
     """
@@ -72,7 +98,7 @@ def line_chart(
     parts = [
         tag("title", title),
         tag("desc", description),
-        _grid(frame, y_ticks, tick),
+        _grid(frame, y_ticks, tick, across),
         *(_line(frame, line) for line in lines),
         _legend(lines, mark),
     ]
@@ -106,19 +132,21 @@ def _frame(
     return Frame(x_range, (y_ticks[0], y_ticks[-1])), y_ticks
 
 
-def _grid(frame: Frame, y_ticks: Sequence[float], tick: Callable[[float, float], str]) -> Markup:
+def _grid(
+    frame: Frame, y_ticks: Sequence[float], tick: Callable[[float, float], str], across: Across
+) -> Markup:
     step = y_ticks[1] - y_ticks[0]
     parts = []
     for value in y_ticks:
         _, y = frame.at(frame.x[0], value)
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
         parts.append(tag("text", tick(value, step), x=LEFT - 7, y=y + 4, class_="tick end"))
-    for epoch in axis.whole_ticks(math.ceil(frame.x[0]), math.floor(frame.x[1])):
-        x, y = frame.at(epoch, frame.y[0])
+    for value, words in across.ticks(*frame.x):
+        x, y = frame.at(value, frame.y[0])
         parts.append(tag("line", x1=x, x2=x, y1=y, y2=y + 4, class_="axis"))
-        parts.append(tag("text", str(epoch), x=x, y=y + 18, class_="tick middle"))
+        parts.append(tag("text", words, x=x, y=y + 18, class_="tick middle"))
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(tag("text", "epoch", x=middle, y=HEIGHT - 6, class_="tick middle"))
+    parts.append(tag("text", across.title, x=middle, y=HEIGHT - 6, class_="tick middle"))
     return join(parts)
 
 

@@ -208,10 +208,14 @@ def softmax(logits_nk: np.ndarray, *, hidden: Sequence[int] = ()) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The answer to one image: the most probable name, and the first few (name, probability)."""
+    """The answer to one image: the most probable name, and the first few (name, probability).
+
+    `known` is False where the answer is not sure enough to be given, None where nothing decides.
+    """
 
     path: str
     top: tuple[tuple[str, float], ...]
+    known: bool | None = None
 
     @property
     def label(self) -> str:

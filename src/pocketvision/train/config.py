@@ -172,6 +172,9 @@ class TrainConfig:
         None, "stop after so many evaluations without a better one, keep the best", least=1)
     eval_every: int | None = opt(
         None, "epochs between evaluations (left out: so that they take a few percent)", least=1)
+    known_share: float = opt(
+        0.95, "share of right validation answers that stay over the threshold for unknown",
+        least=0.5, most=1, context=True)
     threads: int | None = opt(
         None, "processor threads (left out: as many as go fastest, found in the first seconds); "
         "decides the last bits of losses", least=1)

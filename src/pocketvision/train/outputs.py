@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pocketvision.files import replace_file
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess, pixels_of
 from pocketvision.train import tables
+from pocketvision.train.closing import Closing
 from pocketvision.train.events import Finished
 from pocketvision.train.hashes import Identity
 from pocketvision.train.job import Images, Job
@@ -34,13 +35,20 @@ class Data:
     skipped: tuple[tuple[str, str], ...]
 
 
-def kept(end: Finished, job: Job, data: Data, folder: Path) -> Path:
+def kept(end: Finished, job: Job, data: Data, folder: Path, closing: Closing) -> Path:
     """Write the figures and the bundle, whose folder comes back."""
     names = [sample.name for sample in data.val_samples]
     tables.write_classes(folder, end.metrics)
     tables.write_confusion(folder, end.metrics)
-    tables.write_predictions(folder, names, data.val.truth, logits=end.logits, labels=job.labels)
-    summary = summary_of(end, job, data.dataset, data.skipped)
+    tables.write_predictions(
+        folder,
+        names,
+        data.val.truth,
+        logits=end.logits,
+        labels=job.labels,
+        decision=closing.decision,
+    )
+    summary = summary_of(end, job, data.dataset, data.skipped) | closing.figures()
     write_json(folder / "summary.json", summary)
     made = bundles.bundle_of(
         end.network,
@@ -49,6 +57,7 @@ def kept(end: Finished, job: Job, data: Data, folder: Path) -> Path:
         manifest=_manifest(job, summary, end.identity),
         images=[_pixels(sample, job.preprocess) for sample in _one_a_class(data.val_samples)],
     )
+    made = replace(made, decision={end.network.spec.heads[0][0]: closing.decision})
     return bundles.save(made, folder / "bundle", overwrite=True)
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from pocketvision.decision import Decision
 from pocketvision.files import replace_file
 from pocketvision.labels import Labels
-from pocketvision.tasks.classify import ClassFigures, Metrics, decode
+from pocketvision.tasks.classify import ClassFigures, Metrics
+from pocketvision.tasks.decide import decided
 from pocketvision.train.events import Row
 
 CLASS_COLUMNS = (
@@ -29,7 +31,7 @@ CLASS_COLUMNS = (
     "precision_high",
     "f1",
 )
-PREDICTION_COLUMNS = ("path", "label", "predicted", "probability", "correct")
+PREDICTION_COLUMNS = ("path", "label", "predicted", "probability", "correct", "known")
 
 
 def write_results(folder: Path, rows: Sequence[Row]) -> None:
@@ -59,12 +61,20 @@ def write_confusion(folder: Path, metrics: Metrics) -> None:
 
 
 def write_predictions(
-    folder: Path, names: Sequence[str], truth: np.ndarray, *, logits: np.ndarray, labels: Labels
+    folder: Path,
+    names: Sequence[str],
+    truth: np.ndarray,
+    *,
+    logits: np.ndarray,
+    labels: Labels,
+    decision: Decision | None = None,
 ) -> None:
-    """predictions.csv: a validation image a line, with the answer and how sure it was."""
-    answers = decode(logits, names, labels=labels, most=1)
+    """predictions.csv: a validation image a line, with the answer and how sure it was; calibrated,
+    and known or not, where there is a decision.
+    """
+    answers = decided(logits, names, labels=labels, decision=decision, most=1)
     rows = (
-        [a.path, labels.names[t], a.label, a.probability, a.label == labels.names[t]]
+        [a.path, labels.names[t], a.label, a.probability, a.label == labels.names[t], a.known]
         for a, t in zip(answers, truth.tolist(), strict=True)
     )
     _write(folder / "predictions.csv", PREDICTION_COLUMNS, rows)
