@@ -14,6 +14,7 @@ from pocketvision.cli.export import export
 from pocketvision.cli.import_weights import import_weights
 from pocketvision.cli.list import list_models
 from pocketvision.cli.predict import predict
+from pocketvision.cli.recalibrate import recalibrate_bn
 from pocketvision.cli.report import report
 from pocketvision.cli.show import show
 from pocketvision.cli.train import train
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "report": report,
     "eval": evaluate,
     "predict": predict,
+    "recalibrate-bn": recalibrate_bn,
     "export": export,
     "compile": compile_model,
     "bench": bench,
@@ -54,6 +56,7 @@ ORDER = (
     "report",
     "eval",
     "predict",
+    "recalibrate-bn",
     "export",
     "compile",
     "bench",

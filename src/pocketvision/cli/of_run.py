@@ -1,0 +1,67 @@
+"""A bundle and the data it was trained on, for verbs that go on from there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketvision.cli.records import run_of
+from pocketvision.errors import UsageError
+
+if TYPE_CHECKING:
+    from pocketvision.data.dataset import Dataset
+    from pocketvision.train.source import Source
+
+
+def bundle_source(place: Path, verb: str) -> Source:
+    """The bundle at `place`, or in the run there, and what manifests say of it; with one head.
+
+    Raises UsageError for what is no bundle, BundleError.
+    """
+    from pocketvision.train.source import opened
+
+    if place.is_file():
+        raise UsageError(
+            f"{verb} takes a bundle or a run, and {place} is a file: give the bundle that it was "
+            "made from, or import it first (pocketvision import)"
+        )
+    if _manifest(place).get("kind") == "artifact":
+        raise UsageError(
+            f"{verb} takes a bundle or a run, and {place} is an exported model: give the bundle "
+            "that it was made from, and export again afterwards"
+        )
+    found = opened(place)
+    if len(found.bundle.spec.heads) != 1:
+        names = ", ".join(name for name, _ in found.bundle.spec.heads) or "none"
+        raise UsageError(f"{verb} takes a network with one head, this one has {names}")
+    return found
+
+
+def _manifest(place: Path) -> dict[str, Any]:
+    try:
+        row = json.loads((place / "manifest.json").read_bytes())
+    except (OSError, ValueError):  # said by who opens it
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def dataset_of(place: Path, data: str, classes: tuple[str, ...]) -> Dataset:
+    """The data with their classes by name, split as the run around `place` split them.
+
+    Raises UsageError where training or validation images are missing, LabelError, DataError.
+    """
+    from pocketvision.cli.setup import saved_setup
+    from pocketvision.data.dataset import relabeled
+    from pocketvision.data.read import read
+
+    run = run_of(place)
+    if run is not None and (run / "setup.json").is_file():
+        setup = saved_setup(run, data)
+        dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
+    else:
+        dataset = read(data)
+    for name in ("train", "val"):
+        if not dataset.splits.get(name):
+            raise UsageError(f"{data} has no image in its {name} split")
+    return relabeled(dataset, classes)
