@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pocketvision.decision import Decision
 from pocketvision.tasks import calibrate
-from pocketvision.train.events import Finished
+from pocketvision.train.events import Event, Finished, Note
 from pocketvision.train.job import Job
 from pocketvision.train.modes import Modes, modes
 
@@ -36,6 +37,17 @@ class Closing:
             f"statistics, {m.batch:.1%} by those of each batch; the kept ones do not fit: try "
             "pocketvision recalibrate-bn BUNDLE --data DATA --output NEW",
         )
+
+
+def with_closing(events: Iterable[Event], job: Job) -> Iterator[Event]:
+    """The events of `loop.fit`, with what people should know before the last, which holds all of it."""
+    for event in events:
+        if not isinstance(event, Finished):
+            yield event
+            continue
+        last = looked_at(event, job)
+        yield from (Note(text=text) for text in last.notes())
+        yield replace(event, closing=last)
 
 
 def looked_at(end: Finished, job: Job) -> Closing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from pocketvision.model import Network
 from pocketvision.tasks.classify import Metrics
 from pocketvision.train.hashes import Identity
 from pocketvision.train.schedule import Plan
+
+if TYPE_CHECKING:
+    from pocketvision.train.closing import Closing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +107,8 @@ class Saved:
 @dataclass(frozen=True, kw_only=True)
 class Finished:
     """The run's result: the network to keep, in eval mode, and its figures on validation images.
-    `spent` holds seconds by part since the run began or was resumed; `identity` says what it is.
+    `spent` holds seconds by part since the run began or was resumed; `identity` says what it is;
+    `closing` holds what `run` found out about it in the end.
     """
 
     network: Network
@@ -113,6 +118,7 @@ class Finished:
     seconds: float
     identity: Identity
     spent: Mapping[str, float] = field(default_factory=dict)
+    closing: Closing | None = None
 
 
 Event = Loaded | Extracted | Answered | Planned | Note | StepDone | EpochDone | Saved | Finished

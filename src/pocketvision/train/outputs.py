@@ -18,7 +18,6 @@ from pocketvision.files import replace_file
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess, pixels_of
 from pocketvision.train import tables
-from pocketvision.train.closing import Closing
 from pocketvision.train.events import Finished
 from pocketvision.train.hashes import Identity
 from pocketvision.train.job import Images, Job
@@ -35,9 +34,10 @@ class Data:
     skipped: tuple[tuple[str, str], ...]
 
 
-def kept(end: Finished, job: Job, data: Data, folder: Path, closing: Closing) -> Path:
+def kept(end: Finished, job: Job, data: Data, folder: Path) -> Path:
     """Write the figures and the bundle, whose folder comes back."""
-    names = [sample.name for sample in data.val_samples]
+    names, closing = [sample.name for sample in data.val_samples], end.closing
+    assert closing is not None
     tables.write_classes(folder, end.metrics)
     tables.write_confusion(folder, end.metrics)
     tables.write_predictions(

@@ -22,7 +22,7 @@ from pocketvision.preprocess import Preprocess
 from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
 from pocketvision.train import augmenting, loop
-from pocketvision.train.closing import looked_at
+from pocketvision.train.closing import with_closing
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Event, Finished, Note, Planned
 from pocketvision.train.job import Job
@@ -120,11 +120,8 @@ def train_run(
             resume=resume,
             allow_changes=allow_changes,
         )
-        end = _last(events, job, run_folder, tell)
-        last = looked_at(end, job)
-        for text in last.notes():
-            on_event(Note(text=text))
-        bundle = kept(end, job, data, run_folder, last)
+        end = _last(with_closing(events, job), job, run_folder, tell)
+        bundle = kept(end, job, data, run_folder)
     return RunResult(
         folder=run_folder,
         bundle=bundle,
