@@ -40,7 +40,7 @@ class Closing:
 
 
 def with_closing(events: Iterable[Event], job: Job) -> Iterator[Event]:
-    """The events of `loop.fit`, with what people should know before the last, which holds all of it."""
+    """The events of `loop.fit`; notes come before the last, which holds what was found."""
     for event in events:
         if not isinstance(event, Finished):
             yield event
