@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -40,23 +41,32 @@ def writing(path: Path) -> Iterator[None]:
         raise _failure(path, e) from None
 
 
-def replace_file(path: Path, data: bytes | str) -> Path:
-    """Write `data` to `path` through a temporary neighbour and a rename. Raises
-    PocketvisionError.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that becomes `path` at the end, by a rename; after an error nothing is left.
+
+    Raises PocketvisionError where it cannot be written.
     """
-    raw = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as f:
-                f.write(raw)
+                yield f
                 f.flush()
                 os.fsync(f.fileno())
             temporary.replace(path)
             _settle(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path` through a temporary neighbour and a rename. Raises
+    PocketvisionError.
+    """
+    with replacing(path) as f:
+        f.write(data.encode() if isinstance(data, str) else data)
     return path
 
 

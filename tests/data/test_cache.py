@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pocketvision.data import cache as caching
+from pocketvision.data import preparing
 from pocketvision.data.cache import Cache, cache_folder, key, load_uint8
 from pocketvision.data.dataset import Sample
 from pocketvision.errors import DataError, PocketvisionError
@@ -70,7 +71,7 @@ def test_memory_and_disk_agree(samples, cache):
 
 def test_the_second_time_nothing_is_decoded(samples, cache, monkeypatch):
     first = load_uint8(samples, P, workers=1, cache=cache)
-    monkeypatch.setattr(caching, "pixels_of", None)
+    monkeypatch.setattr(preparing, "pixels_of", None)
     seen = []
     again = load_uint8(samples, P, workers=1, cache=cache, on_progress=lambda *at: seen.append(at))
     np.testing.assert_array_equal(again.images, first.images)
@@ -153,8 +154,8 @@ def test_files_are_read_again_only_when_something_changed(samples, cache, monkey
 def make_entry(root):
     """What one of several processes does; the images it got, and how many it decoded itself."""
     counted = []
-    decode_one = caching._Source._one
-    caching._Source._one = lambda self, s: counted.append(s) or decode_one(self, s)
+    decode_one = preparing.Source._one
+    preparing.Source._one = lambda self, s: counted.append(s) or decode_one(self, s)
     files = sorted((root / "data").rglob("*.png"))
     rows = [Sample(f, 0, f.name) for f in files]
     loaded = load_uint8(rows, P, workers=1, cache=Cache(folder=root / "cache"))

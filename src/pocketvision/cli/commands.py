@@ -16,6 +16,7 @@ from pocketvision.cli.list import list_models
 from pocketvision.cli.predict import predict
 from pocketvision.cli.recalibrate import recalibrate_bn
 from pocketvision.cli.report import report
+from pocketvision.cli.shard import shard
 from pocketvision.cli.show import show
 from pocketvision.cli.train import train
 from pocketvision.cli.weights import list_weights, pull, verify
@@ -36,7 +37,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "doctor": doctor,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
-    "data": ("Look at data.", {"check": check}),
+    "data": ("Look at data.", {"check": check, "shard": shard}),
     "weights": (
         "Get public weights.",
         {"list": list_weights, "pull": pull, "verify": verify},
@@ -52,6 +53,7 @@ ORDER = (
     "weights verify",
     "import",
     "data check",
+    "data shard",
     "train",
     "report",
     "eval",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pocketvision.cli.options import Json
 from pocketvision.cli.out import Output, counted
-from pocketvision.errors import DataError
+from pocketvision.errors import DataError, UsageError
 from pocketvision.files import replace_file
 
 
@@ -40,6 +40,8 @@ def check(
     from pocketvision.data.read import read
 
     out, dataset = Output(json=json), read(data)
+    if dataset.shards is not None:
+        raise UsageError(f"{data}: shards are checked as they are written; check their source")
     total = sum(len(samples) for samples in dataset.splits.values())
     with out.progress("decoding", total) as advance:
         report = checked(dataset, workers=workers, on_progress=counted(advance))

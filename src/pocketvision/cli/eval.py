@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pocketvision.cli.options import Flag, Json
 from pocketvision.cli.out import Output
 from pocketvision.cli.records import note_export
-from pocketvision.cli.samples import images_of
+from pocketvision.cli.samples import cache, images_of
 from pocketvision.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def evaluate(
     model: Path
         A bundle, an exported or compiled folder, an .onnx or .xml file.
     data: str
-        A folder, a CSV file, or a built-in data set (digits).
+        A folder, a CSV file, shards, or a built-in data set (digits).
     split: str
         Which part: val, train or test.
     runtime: str
@@ -92,6 +92,7 @@ def _measured(
 
     from pocketvision.data.dataset import relabeled
     from pocketvision.data.read import read
+    from pocketvision.data.shard_files import with_files
     from pocketvision.tasks import calibrate, classify
 
     dataset = read(data)
@@ -99,7 +100,8 @@ def _measured(
         known = ", ".join(dataset.splits)
         raise UsageError(f"{data} has no split {split!r} (splits: {known})")
     labels = opened.labels[opened.heads[0]]
-    samples = relabeled(dataset, labels.names).splits[split]
+    dataset = with_files(relabeled(dataset, labels.names), split, cache=cache())
+    samples = dataset.splits[split]
     loaded = images_of(out, samples, opened.preprocess, skip_bad=skip_bad)
     started = time.perf_counter()
     inputs = classify.batches(loaded.images, opened.preprocess, batch_size=batch)

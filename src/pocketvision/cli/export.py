@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pocketvision.cli.options import Json, Overwrite
 from pocketvision.cli.out import Output, mebibytes
 from pocketvision.cli.records import note_export
+from pocketvision.cli.samples import cache
 from pocketvision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,10 +109,12 @@ def _check(data: str, bundle: Bundle, limit: int, tolerance: float | None) -> Ch
     """Validation images of a data set, spread over it, with their labels by the bundle's names."""
     from pocketvision.data.dataset import relabeled
     from pocketvision.data.read import read
+    from pocketvision.data.shard_files import with_files
     from pocketvision.export.artifact import Check
 
     names = bundle.labels[bundle.spec.heads[0][0]].names
-    samples = relabeled(read(data), names).splits["val"]
+    dataset = with_files(relabeled(read(data), names), "val", cache=cache())
+    samples = dataset.splits["val"]
     chosen = samples[:: max(1, -(-len(samples) // limit))]
     return Check(
         images=[p for s in chosen if (p := s.pixels if s.path is None else s.path) is not None],

@@ -83,7 +83,8 @@ def train(
     Parameters
     ----------
     data: str
-        A folder, a CSV file, or a built-in data set (digits).
+        A folder, a CSV file, shards (a folder or an http address), or a built-in data set
+        (digits).
     model: str
         A name from `pocketvision list` (mobilenet_v3_small, or what --from holds).
     from_: str
@@ -102,6 +103,7 @@ def train(
         With --resume: go on although data or settings are others now; the run says what changed.
     """
     from pocketvision.data.read import read
+    from pocketvision.data.shard_files import with_files
 
     out = Output(json=json)
     if resume is not None:
@@ -123,6 +125,7 @@ def train(
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
     start = origin.with_contract(start, _preprocess(setup, start))
     _say_start(out, dataset, setup, folder)
+    dataset = with_files(dataset, "val", cache=cache())
     origin.say(out, start, config)
     teaching.say(out, teachers, config)
     going_on = {"resume": resume is not None, "allow_changes": allow_changes}
@@ -138,7 +141,7 @@ def _setup(
     images: DataOptions,
     start: Origin | None,
 ) -> Setup:
-    if options.resolution is None and dataset.root is None:
+    if options.resolution is None and dataset.root is None and dataset.shards is None:
         options = replace(options, resolution=str(DIGITS_PX))
     return Setup(
         data=data,

@@ -20,8 +20,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,13 +31,13 @@ import numpy as np
 from pocketvision.bench.host import usable_cores
 from pocketvision.data.contents import contents
 from pocketvision.data.dataset import Sample
+from pocketvision.data.preparing import Source
 from pocketvision.errors import DataError, ImageError, PocketvisionError
 from pocketvision.files import locked, new_folder
-from pocketvision.preprocess import Preprocess, dumps, pixels_of, to_uint8
+from pocketvision.preprocess import Preprocess, dumps
 
 FORMAT = 1
 DECODERS = ("pillow", "simplejpeg", "torch", "numpy")
-CHUNK = 64  # images a worker has in hand at most; bounds the memory when writing to disk
 MAX_CHECKED_BYTES = 2**31
 MAX_NAMED = 5
 LEFTOVER_S = 86_400.0
@@ -81,11 +80,13 @@ def load_uint8(
     `on_progress(done, all)` is called after each image. Raises DataError naming the files that
     cannot be read, unless `skip_bad` leaves them out; also when none is left.
     """
-    source = _Source(samples, preprocess, workers or usable_cores(), on_progress)
+    source = Source(samples, preprocess, workers or usable_cores(), on_progress)
     if cache is None or source.size_bytes > cache.max_bytes:
         loaded = _in_memory(source)
     else:
-        loaded = _from_disk(source, cache)
+        loaded = from_disk(source, cache, key=lambda: key(samples, preprocess, cache=cache))
+        if source.on_progress:
+            source.on_progress(len(samples), len(samples))
     if loaded.bad and (not skip_bad or not len(loaded.kept)):
         raise DataError(_complaint(loaded.bad, len(samples)))
     return loaded
@@ -100,54 +101,7 @@ def _complaint(bad: Sequence[Bad], total: int) -> str:
     return f"{len(bad)} of {total} images cannot be read ({shown}{more}); {advice}"
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The samples and how to prepare them."""
-
-    samples: Sequence[Sample]
-    preprocess: Preprocess
-    workers: int
-    on_progress: Callable[[int, int], None] | None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(h, w, c) of one prepared image."""
-        return (*self.preprocess.size, self.preprocess.channels)
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all images together."""
-        return len(self.samples) * int(np.prod(self.shape))
-
-    def prepared(self) -> Iterator[np.ndarray | ImageError]:
-        """Images, or why there is none, in order.
-
-        Threads serve as well as processes here: decoding and resampling leave Python's lock, and
-        nothing is copied between processes.
-        """
-        step = CHUNK * self.workers
-        pool = ThreadPoolExecutor(self.workers)
-        try:
-            for start in range(0, len(self.samples), step):
-                chunk = self.samples[start : start + step]
-                for i, image in enumerate(pool.map(self._one, chunk), start + 1):
-                    yield image
-                    if self.on_progress:
-                        self.on_progress(i, len(self.samples))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _one(self, sample: Sample) -> np.ndarray | ImageError:
-        try:
-            source = sample.path if sample.pixels is None else sample.pixels
-            if source is None:
-                return ImageError(sample.name, "has neither a file nor pixels")
-            return to_uint8(pixels_of(source, self.preprocess), self.preprocess)
-        except ImageError as e:
-            return e
-
-
-def _in_memory(source: _Source) -> Loaded:
+def _in_memory(source: Source) -> Loaded:
     try:
         images = np.empty((len(source.samples), *source.shape), np.uint8)
     except MemoryError:
@@ -169,16 +123,27 @@ def _in_memory(source: _Source) -> Loaded:
 
 def key(samples: Sequence[Sample], preprocess: Preprocess, *, cache: Cache) -> str:
     """32 hex digits that change with anything that could change a pixel."""
+    return key_of(contents(samples, memory=cache.folder / "contents"), preprocess)
+
+
+def key_of(contents: str, preprocess: Preprocess) -> str:
+    """32 hex digits of `contents`, a hash of the files, and of all that makes pixels of them."""
     parts = hashlib.blake2b(digest_size=16)
     versions = {name: version(name) for name in DECODERS}
     parts.update(json.dumps([FORMAT, versions, dumps(preprocess)]).encode())
-    parts.update(contents(samples, memory=cache.folder / "contents").encode())
+    parts.update(contents.encode())
     return parts.hexdigest()
 
 
-def _from_disk(source: _Source, cache: Cache) -> Loaded:
+def from_disk(
+    source: Source, cache: Cache, *, key: Callable[[], str], kind: str = "images"
+) -> Loaded:
+    """The entry of that kind and key, made of `source` where it is not there yet, or is damaged.
+
+    Raises PocketvisionError where it cannot be kept, and what `source` raises.
+    """
     try:
-        place = cache.folder / "images" / key(source.samples, source.preprocess, cache=cache)
+        place = cache.folder / kind / key()
         loaded = _opened(place, source)
         if loaded is None:
             # Of several processes one makes the entry, and the others wait for it.
@@ -188,13 +153,11 @@ def _from_disk(source: _Source, cache: Cache) -> Loaded:
         raise _unwritable(cache, e.strerror or str(e)) from None
     with contextlib.suppress(OSError):
         os.utime(place)  # the time of last use, by which entries go
-    if source.on_progress:
-        source.on_progress(len(source.samples), len(source.samples))
     return loaded
 
 
-def _made(place: Path, source: _Source, cache: Cache) -> Loaded:
-    make_room(cache.folder / "images", source.size_bytes, max_bytes=cache.max_bytes)
+def _made(place: Path, source: Source, cache: Cache) -> Loaded:
+    make_room(place.parent, source.size_bytes, max_bytes=cache.max_bytes)
     with new_folder(place, overwrite=True) as folder:
         _write(folder, source)
     loaded = _opened(place, source)
@@ -210,7 +173,7 @@ def _unwritable(cache: Cache, why: str) -> PocketvisionError:
     )
 
 
-def _write(folder: Path, source: _Source) -> None:
+def _write(folder: Path, source: Source) -> None:
     """The three files of an entry. The array's header is written last, when its length is known."""
     sums, bad = [], []
     with (folder / "images.npy").open("wb") as f:
@@ -237,7 +200,7 @@ def _header(f: BinaryIO, n: int, shape: tuple[int, int, int]) -> int:
     return int(f.tell())
 
 
-def _opened(place: Path, source: _Source) -> Loaded | None:
+def _opened(place: Path, source: Source) -> Loaded | None:
     """The entry, or None where there is none or it is damaged."""
     try:
         index = json.loads((place / "index.json").read_text())
@@ -257,7 +220,7 @@ def _opened(place: Path, source: _Source) -> Loaded | None:
     return Loaded(images, kept, list(bad.values())) if _intact(images, sums) else None
 
 
-def _where(source: _Source, i: int) -> str:
+def _where(source: Source, i: int) -> str:
     """Where a sample lies now; the entry may have been made from another place."""
     sample = source.samples[i]
     return sample.name if sample.path is None else str(sample.path)
@@ -280,8 +243,11 @@ def make_room(place: Path, size_bytes: int, *, max_bytes: int) -> None:
         if entry.stat().st_mtime < time.time() - LEFTOVER_S:
             shutil.rmtree(entry, ignore_errors=True)
     sizes = [sum(f.stat().st_size for f in entry.iterdir()) for entry in entries]
-    while entries and sum(sizes) + size_bytes > max_bytes:
+    # Where the disk is the tighter bound, older entries go for it too, if that helps.
+    short = shutil.disk_usage(place).free < size_bytes <= shutil.disk_usage(place).free + sum(sizes)
+    while entries and (sum(sizes) + size_bytes > max_bytes or short):
         shutil.rmtree(entries.pop(0), ignore_errors=True)
         sizes.pop(0)
+        short = short and shutil.disk_usage(place).free < size_bytes
     if shutil.disk_usage(place).free < size_bytes:
         raise OSError(f"the disk has less than the {size_bytes / 1e9:.1f} GB it takes")

@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pocketvision.errors import LabelError, closest
+
+if TYPE_CHECKING:
+    from pocketvision.data.shards import Shards
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
@@ -41,7 +45,8 @@ class Sample:
 class Dataset:
     """Samples by split ("train" and "val", perhaps "test"); a label is an index into `classes`.
 
-    `layout` says in words what was recognised, to be shown.
+    `layout` says in words what was recognised, to be shown. `shards` hold the images where samples
+    do not.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
     layout: str
+    shards: Shards | None = None
 
     def counts(self) -> dict[str, tuple[int, ...]]:
         """Images of each class, in the order of `classes`, by split."""

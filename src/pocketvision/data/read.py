@@ -2,6 +2,7 @@
 
 root/{train,val,test}/class/*   `valid` and `validation` are val; a missing val is split off train
 root/class/*                    split by a seed
+shards.json                     tar shards, in a folder or behind an http(s) address
 file.csv                        columns image,label[,split]; paths are relative to the file's folder
 digits                          scikit-learn's 1797 real handwritten digits
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from pocketvision.data.builtin import BUILTIN
 from pocketvision.data.dataset import SPLIT_NAMES, SPLITS, Dataset, Sample, natural
 from pocketvision.data.read_csv import read_csv
+from pocketvision.data.shards import is_index, read_shards
 from pocketvision.data.split import with_val
 from pocketvision.decode import printable
 from pocketvision.errors import DataError, LabelError, closest
@@ -32,15 +34,19 @@ REFUSED_SUFFIXES = (
     *(".arw", ".exr", ".hdr", ".ico"),
 )
 
+KINDS = "a folder, a .csv file, a shards.json"
+
 
 def read(source: str | Path, *, seed: int = 0, val_fraction: float = 0.2) -> Dataset:
-    """The dataset at a folder or CSV file, or the builtin one of that name.
+    """The dataset at a folder, CSV file or index of shards, or the builtin one of that name.
 
     Raises DataError (LabelError where classes do not fit) saying what, where and what to do.
     """
     path = Path(source)
     try:
-        if path.is_dir():
+        if is_index(str(source)):
+            dataset = read_shards(str(source))
+        elif path.is_dir():
             dataset = _read_folder(path, seed=seed, val_fraction=val_fraction)
         elif path.suffix.lower() in (".csv", ".tsv") and path.is_file():
             dataset = read_csv(path, seed=seed, val_fraction=val_fraction)
@@ -60,11 +66,11 @@ def read(source: str | Path, *, seed: int = 0, val_fraction: float = 0.2) -> Dat
 
 def _no_data(path: Path) -> str:
     if path.exists():
-        return f"{path} is a file of another kind; give a folder, a .csv file or a builtin name"
+        return f"{path} is a file of another kind; give {KINDS} or a builtin name"
     here = path.parent if path.parent.is_dir() else Path()
     known = [*BUILTIN, *(str(p) for p in here.iterdir() if p.is_dir() or p.suffix == ".csv")]
     hint = closest(str(path), known)
-    return f"no data at {path}{hint} (a folder, a .csv file, or one of: {', '.join(BUILTIN)})"
+    return f"no data at {path}{hint} ({KINDS}, or one of: {', '.join(BUILTIN)})"
 
 
 def _folders(root: Path) -> list[Path]:

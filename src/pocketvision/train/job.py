@@ -35,17 +35,22 @@ MOST_HASHED_BYTES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Prepared images uint8 (n, h, w, c), in memory or mapped from disk, and classes int64 (n,)."""
+    """Prepared images uint8 (n, h, w, c), in memory, mapped from disk or a ShardedPixels, and
+    classes int64 (n,). `identity` stands for pixels that are too many to read; `groups` are the
+    sizes of shards, of which few are at hand at a time.
+    """
 
-    pixels: np.ndarray
+    pixels: Any
     truth: np.ndarray
+    identity: str = ""
+    groups: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def digest(self) -> str:
         """sha256 of pixels and classes; of evenly spaced images where there is over a gigabyte."""
-        return self._digest
+        return self.identity or self._digest
 
     @functools.cached_property
     def _digest(self) -> str:

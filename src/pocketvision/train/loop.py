@@ -154,7 +154,12 @@ class _Run:
         """Every step that is left, with what follows from it."""
         while self.state.step < self.job.plan.steps and not self.out_of_patience():
             before = self.state.thawed
-            yield self.stepped()
+            try:
+                done = self.stepped()
+            except DataError as e:  # a shard that cannot be got; no weight has moved
+                yield self.saved()
+                raise DataError(f"{e}; {self.words('stopped')}, --resume goes on") from None
+            yield done
             if self.job.config.freeze == "gradual" and self.state.thawed != before:
                 yield self.joined()
             over, minutes = self.epoch_is_over(), self.job.config.checkpoint_minutes
@@ -178,6 +183,8 @@ class _Run:
         try:
             done = step.taken(state, self.job)
             self.watch.see(done.loss)
+        except DataError:
+            raise
         except PocketvisionError as e:
             raise PocketvisionError(self.advice(str(e), at)) from None
         took_s = perf_counter() - begin

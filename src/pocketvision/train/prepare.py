@@ -11,6 +11,9 @@ import numpy as np
 
 from pocketvision.data.cache import Cache, load_uint8
 from pocketvision.data.dataset import Dataset
+from pocketvision.data.order import WINDOW
+from pocketvision.data.shard_files import with_files
+from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
 from pocketvision.labels import Labels
 from pocketvision.model import Network, build
@@ -107,8 +110,12 @@ def loaded(
     """
     frozen = config.freeze == "trunk"
     whole = preprocess if frozen else replace(preprocess, crop_fraction=1.0)
+    dataset = with_files(dataset, "val", cache=cache)
     found, skipped = {}, []
     for split, contract in (("train", whole), ("val", preprocess)):
+        if split == "train" and dataset.shards is not None:
+            found[split] = (_in_shards(dataset, config, contract, listen, cache), ())
+            continue
         images, kept, bad = load_uint8(
             dataset.splits[split],
             contract,
@@ -153,6 +160,28 @@ def _listed(names: Sequence[str], which: np.ndarray) -> str:
     shown = [repr(names[i]) for i in np.flatnonzero(which).tolist()]
     more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
     return ", ".join(shown[:MOST_NAMED]) + more
+
+
+def _in_shards(
+    dataset: Dataset,
+    config: TrainConfig,
+    preprocess: Preprocess,
+    listen: Listening,
+    cache: Cache | None,
+) -> Images:
+    """Training images that come from their shards as steps want them."""
+    shards = dataset.shards
+    assert shards is not None
+    assert cache is not None  # the validation images were unpacked into it
+    pixels = ShardedPixels(shards, "train", preprocess, cache=cache, workers=config.workers)
+    count, slots = len(pixels.parts), min(pixels.slots, len(pixels.parts))
+    text = f"training images come from {count} shards, up to {slots} of them at hand"
+    if not pixels.roomy:
+        text += f"; with room for {WINDOW + 1} of them it would be faster"
+    listen.on_event(Note(text=text))
+    truth = np.concatenate([part.labels for part in pixels.parts]).astype(np.int64)
+    identity = shards.digest("train")
+    return Images(pixels=pixels, truth=truth, identity=identity, groups=pixels.sizes)
 
 
 def job_of(

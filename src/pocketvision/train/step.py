@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketvision.data.order import order, repeated
+from pocketvision.data.order import order, repeated, windowed_order
+from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import PocketvisionError
 from pocketvision.preprocess import Preprocess, scale_and_bias
 from pocketvision.train import mixing, schedule
@@ -82,19 +83,31 @@ def numbers_of(step: int, job: Job) -> np.ndarray:
     before in this epoch. Augmentation draws by them, so that repeats differ.
     """
     per_epoch, config = job.plan.per_epoch, job.config
-    numbers = _order(len(job.train), config.seed, step // per_epoch, config.repeats)
+    groups = job.train.groups or len(job.train)
+    numbers = _order(groups, config.seed, step // per_epoch, config.repeats)
     return schedule.batch_of(numbers, step, per_epoch)
 
 
 @functools.lru_cache(maxsize=2)
-def _order(n: int, seed: int, epoch: int, repeats: int) -> np.ndarray:
-    return repeated(order(n, seed=seed, epoch=epoch), repeats)
+def _order(groups: int | tuple[int, ...], seed: int, epoch: int, repeats: int) -> np.ndarray:
+    """The order of so many images, or of those in shards of such sizes."""
+    if isinstance(groups, int):
+        return repeated(order(groups, seed=seed, epoch=epoch), repeats)
+    return repeated(windowed_order(groups, seed=seed, epoch=epoch), repeats)
+
+
+def _expect(step: int, job: Job) -> None:
+    """Have the shards prepared that come a shard's worth of images later."""
+    pixels, groups = job.train.pixels, job.train.groups
+    if isinstance(pixels, ShardedPixels):
+        pixels.expect(indices_of(step + -(-max(groups) // job.config.batch_size), job))
 
 
 def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
     """What a step sees at size `hw`."""
     config, numbers = job.config, numbers_of(step, job)
     x = inputs(numbers, job, epoch=step // job.plan.per_epoch, hw=hw)
+    _expect(step, job)
     indices = numbers % len(job.train)
     truth = torch.from_numpy(job.train.truth[indices])
     strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}

@@ -12,13 +12,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pocketvision.errors import PocketvisionError, WeightsError
+from pocketvision.errors import DataError, PocketvisionError, WeightsError
 from pocketvision.files import writing
 
 CHUNK_BYTES = 1 << 16
 MAX_BYTES = 2 << 30
+MAX_S = 86_400.0
 ATTEMPTS = 6
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 TIMEOUT_S = 30.0
@@ -33,12 +34,17 @@ def download(
     check: Callable[[Path], Any],
     on_progress: Progress | None = None,
     timeout_s: float = TIMEOUT_S,
+    most_bytes: int = MAX_BYTES,
+    most_s: float = MAX_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Bring `url` to `target`, going on after interruptions; `check(part)` raises if it is wrong.
 
-    Raises WeightsError; after a wrong file nothing is left, after a cut one the part is.
+    No more than `most_bytes` are taken, no longer than `most_s` is waited, and no answer may take
+    more than `timeout_s` to go on. Raises DataError; after a wrong file nothing is left, after a
+    cut one the part is.
     """
+    limits = _Limits(most_bytes, time.monotonic() + most_s, timeout_s)
     if not url.startswith(("https://", "http://")):
         raise WeightsError(f"only http and https addresses are opened, not {url}")
     part = target.with_name(f"{target.name}.part")
@@ -46,26 +52,32 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
     for pause in (*PAUSES_S[: ATTEMPTS - 1], None):
         try:
-            if _some(url, part, on_progress, timeout_s):
+            if _some(url, part, on_progress, limits):
                 break
             problem = "the connection was cut"
         except _Retry as e:
             problem = str(e)
         if pause is None:
-            raise WeightsError(
-                f"cannot download {url}: {problem}, {ATTEMPTS} times; the part so far stays, "
-                "repeat to go on"
-            )
+            kept = "; the part so far stays, repeat to go on" if part.exists() else ""
+            raise WeightsError(f"cannot download {url}: {problem}, {ATTEMPTS} times{kept}")
         sleep(pause)
     try:
         check(part)
-    except WeightsError:
+    except DataError:
         part.unlink(missing_ok=True)
         _tag(part).unlink(missing_ok=True)
         raise
     with writing(target):
         part.replace(target)
         _tag(part).unlink(missing_ok=True)
+
+
+class _Limits(NamedTuple):
+    """How much is taken at most, until when (of time.monotonic), and how long silence may last."""
+
+    most_bytes: int
+    until_s: float
+    timeout_s: float
 
 
 class _Retry(Exception):
@@ -77,7 +89,7 @@ def _tag(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
 
-def _some(url: str, part: Path, on_progress: Progress | None, timeout_s: float) -> bool:
+def _some(url: str, part: Path, on_progress: Progress | None, limits: _Limits) -> bool:
     """Read on to the end if the server allows; True when the file is whole."""
     start = part.stat().st_size if part.is_file() else 0
     tag = _tag(part).read_text() if _tag(part).is_file() else ""
@@ -88,8 +100,8 @@ def _some(url: str, part: Path, on_progress: Progress | None, timeout_s: float) 
     else:
         start = 0
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            return _append(answer, part, start, on_progress)
+        with urllib.request.urlopen(request, timeout=limits.timeout_s) as answer:
+            return _append(answer, part, start, on_progress, limits)
     except urllib.error.HTTPError as e:
         return _refused(e, url, part)
     except (OSError, http.client.HTTPException, ValueError) as e:
@@ -107,14 +119,19 @@ def _refused(error: urllib.error.HTTPError, url: str, part: Path) -> bool:
 
 
 def _append(
-    answer: http.client.HTTPResponse, part: Path, start: int, on_progress: Progress | None
+    answer: http.client.HTTPResponse,
+    part: Path,
+    start: int,
+    on_progress: Progress | None,
+    limits: _Limits,
 ) -> bool:
     """Write an answer behind `start` bytes; True when as much came as was promised."""
     start = start if answer.status == 206 else 0
     length = answer.headers.get("Content-Length")
     total = start + int(length) if length is not None and length.isdigit() else None
-    if total is not None and total > MAX_BYTES:
-        raise WeightsError(f"the server promises {total} bytes, more than {MAX_BYTES}: not taken")
+    if total is not None and total > limits.most_bytes:
+        most = f"more than {limits.most_bytes}"
+        raise WeightsError(f"the server promises {total} bytes, {most}: not taken")
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     done = start
     try:
@@ -122,11 +139,11 @@ def _append(
         _tag(part).write_text("" if tag.startswith("W/") else tag)
         with part.open("r+b" if start else "wb") as f:
             f.seek(start)
-            while chunk := answer.read(CHUNK_BYTES):
+            # What is there is taken at once: a server that drips would fill no larger piece.
+            while (total is None or done < total) and (chunk := answer.read1(CHUNK_BYTES)):
                 f.write(chunk)
                 done += len(chunk)
-                if done > MAX_BYTES:
-                    raise WeightsError(f"more than {MAX_BYTES} bytes came: not taken")
+                _check_limits(part, done, limits)
                 if on_progress is not None:
                     on_progress(done, total)
     except OSError as e:
@@ -134,3 +151,12 @@ def _append(
             raise PocketvisionError(f"cannot write {part}: {e.strerror}") from None
         raise
     return total is None or done >= total
+
+
+def _check_limits(part: Path, done: int, limits: _Limits) -> None:
+    """Raise WeightsError once there is more, or it takes longer, than may be."""
+    if done > limits.most_bytes:
+        part.unlink(missing_ok=True)
+        raise WeightsError(f"more than {limits.most_bytes} bytes came: not taken")
+    if time.monotonic() > limits.until_s:
+        raise WeightsError(f"{part.stem} comes too slowly ({done} bytes so far); repeat to go on")
