@@ -110,7 +110,8 @@ def read_shards(source: str) -> Dataset:
 def opened(source: str) -> Shards:
     """The index at a folder, a file or an address. Raises DataError."""
     if is_address(source):
-        address = source if urlsplit(source).path.endswith(".json") else f"{source}/{INDEX}"
+        named = urlsplit(source).path.endswith(".json")
+        address = source if named else f"{source.rstrip('/')}/{INDEX}"
         return loads(_downloaded(address), place=address)
     path = Path(source) if Path(source).name == INDEX else Path(source) / INDEX
     try:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.errors import Interrupted, PocketvisionError
+from pocketvision.errors import DataError, Interrupted, PocketvisionError
 from pocketvision.tasks import classify
 from pocketvision.train import schedule, step, warm
 from pocketvision.train import state as states
@@ -154,12 +154,7 @@ class _Run:
         """Every step that is left, with what follows from it."""
         while self.state.step < self.job.plan.steps and not self.out_of_patience():
             before = self.state.thawed
-            try:
-                done = self.stepped()
-            except DataError as e:  # a shard that cannot be got; no weight has moved
-                yield self.saved()
-                raise DataError(f"{e}; {self.words('stopped')}, --resume goes on") from None
-            yield done
+            yield self.stepped()
             if self.job.config.freeze == "gradual" and self.state.thawed != before:
                 yield self.joined()
             over, minutes = self.epoch_is_over(), self.job.config.checkpoint_minutes
@@ -183,8 +178,9 @@ class _Run:
         try:
             done = step.taken(state, self.job)
             self.watch.see(done.loss)
-        except DataError:
-            raise
+        except DataError as e:  # a shard that cannot be got; no weight has moved
+            self.saved()
+            raise DataError(f"{e}; {self.words('stopped')}, --resume goes on") from None
         except PocketvisionError as e:
             raise PocketvisionError(self.advice(str(e), at)) from None
         took_s = perf_counter() - begin

@@ -17,10 +17,10 @@ from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
 from pocketvision.labels import Labels
 from pocketvision.model import Network, build
-from pocketvision.preprocess import Preprocess
+from pocketvision.preprocess import Preprocess, dumps
 from pocketvision.spec import NetSpec
 from pocketvision.train import augmenting, losses, pace, schedule
-from pocketvision.train.config import TrainConfig
+from pocketvision.train.config import TrainConfig, digest
 from pocketvision.train.events import Event, Loaded, Note
 from pocketvision.train.job import Images, Job
 from pocketvision.train.norms import bare_layers, measure_, with_norms
@@ -180,7 +180,7 @@ def _in_shards(
         text += f"; with room for {WINDOW + 1} of them it would be faster"
     listen.on_event(Note(text=text))
     truth = np.concatenate([part.labels for part in pixels.parts]).astype(np.int64)
-    identity = shards.digest("train")
+    identity = digest({"shards": shards.digest("train"), "preprocessing": dumps(preprocess)})
     return Images(pixels=pixels, truth=truth, identity=identity, groups=pixels.sizes)
 
 
