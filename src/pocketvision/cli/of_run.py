@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketvision.cli.records import run_of
+from pocketvision.cli.samples import cache
 from pocketvision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def dataset_of(place: Path, data: str, classes: tuple[str, ...]) -> Dataset:
     from pocketvision.cli.setup import saved_setup
     from pocketvision.data.dataset import relabeled
     from pocketvision.data.read import read
+    from pocketvision.data.shard_files import with_files
 
     run = run_of(place)
     if run is not None and (run / "setup.json").is_file():
@@ -64,4 +66,7 @@ def dataset_of(place: Path, data: str, classes: tuple[str, ...]) -> Dataset:
     for name in ("train", "val"):
         if not dataset.splits.get(name):
             raise UsageError(f"{data} has no image in its {name} split")
-    return relabeled(dataset, classes)
+    dataset = relabeled(dataset, classes)
+    for name in ("train", "val"):
+        dataset = with_files(dataset, name, cache=cache())
+    return dataset
