@@ -48,7 +48,15 @@ def test_train_eval_and_export_take_them(out, tmp_path, capsys):
     assert measured["accuracy"] == summary["accuracy"]
     assert run(["eval", bundle, str(out), "--split", "train", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] in (18, 19)
-    anew = ["recalibrate-bn", bundle, "--data", str(out), "-o", str(tmp_path / "anew"), "--json"]
+    anew = [
+        "recalibrate-bn",
+        bundle,
+        "--data",
+        str(out),
+        "--output",
+        str(tmp_path / "anew"),
+        "--json",
+    ]
     capsys.readouterr()
     assert run(anew) == 0
     assert json.loads(capsys.readouterr().out)["images"] in (18, 19)
