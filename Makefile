@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler clean
+.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler bench-training clean
 
 # The time of the set-up counts: it is handed to the recipe, which writes the sum.
 demo:
@@ -52,6 +52,9 @@ bench-weights: .venv/test.stamp
 
 bench-compiler: .venv/bench.stamp
 	$(BIN)/python recipes/bench_compiler.py
+
+bench-training: .venv/test.stamp
+	$(BIN)/python recipes/bench_training.py
 
 clean:
 	rm -rf .venv build dist runs .pytest_cache .mypy_cache .ruff_cache
