@@ -165,6 +165,9 @@ class TrainConfig:
         least=1e-4, most=1)
     precision: Literal["float32", "bfloat16"] = opt(
         "float32", "arithmetic of the forward pass", one_of=("float32", "bfloat16"))
+    compile: Literal["auto", "on", "off"] = opt(
+        "auto", "torch.compile: auto tries it in long runs and takes it where it is faster",
+        one_of=("auto", "on", "off"))
     channels_last: bool = opt(True, "memory order that convolutions run fastest in")
     seed: int = opt(
         0, "decides first weights, order, augmentation and dropout", least=0, most=2**31 - 1)
@@ -200,6 +203,8 @@ class TrainConfig:
                     f"--track knows no {name!r}{closest(name, TRACKERS)} "
                     f"(it takes {', '.join(TRACKERS)}, with commas between several)"
                 )
+        if self.compile == "on" and self.distill is not None:
+            raise UsageError("--compile on cannot be used with --distill: leave --compile out")
         if self.start_scale is not None and self.start_scale > self.train_scale:
             raise UsageError(
                 f"--start-scale {self.start_scale} must not be over --train-scale "

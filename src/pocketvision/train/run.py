@@ -23,6 +23,7 @@ from pocketvision.spec import NetSpec
 from pocketvision.tasks.classify import Metrics
 from pocketvision.train import augmenting, loop
 from pocketvision.train.closing import with_closing
+from pocketvision.train.compiling import decided
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Event, Finished, Note, Planned
 from pocketvision.train.job import Job
@@ -112,6 +113,9 @@ def train_run(
         tell(Note(text=found.words))
     with using(found.count):
         job = judged(with_threads(job, found), listen)
+        job, words = decided(job, cache)
+        if words:
+            tell(Note(text=words))
         job = with_length(job, run_folder, since=since, resume=resume)
         events = loop.fit(
             job,

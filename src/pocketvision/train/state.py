@@ -31,12 +31,14 @@ REMEMBERED_IMAGES = 320
 class State:
     """Network, optimizer, averaged weights, and how far they are.
 
+    `runner` is what steps call: the network, or a compiled form with the same weights.
     `loss_sum` adds up the losses of the images of the epoch in progress, `seen` counts them.
     `fitted`: the last layer has been fitted to what a frozen trunk gives. `thawed`: how many depths
     move; not kept, for it follows from the step.
     """
 
     network: Network
+    runner: nn.Module
     optimizer: Optimizer
     average: Average | None
     step: int = 0
@@ -69,7 +71,16 @@ def fresh(job: Job) -> State:
     if job.taught is not None and job.taught.beside is not None:
         network.add_module(BESIDE, copy.deepcopy(job.taught.beside))
     opt = optim.optimizer(network, config, share=lambda n: lr_scale(n, network.spec, config))
-    return State(network=network, optimizer=opt, average=average)
+    runner = _runner(network, config)
+    return State(network=network, runner=runner, optimizer=opt, average=average)
+
+
+def _runner(network: nn.Module, config: TrainConfig) -> nn.Module:
+    if config.compile != "on":
+        return network
+    compiled = torch.compile(network, dynamic=False)
+    assert isinstance(compiled, nn.Module)
+    return compiled
 
 
 def bare(network: Network) -> Network:

@@ -53,7 +53,7 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> Taken
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
     with torch.random.fork_rng(devices=[]):
-        value = accumulated(state.network, seen, job, step, clock)
+        value = accumulated(state.runner, seen, job, step, clock)
     _update(state, job)
     clock.mark("update")
     state.step += 1

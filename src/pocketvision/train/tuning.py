@@ -7,24 +7,17 @@ takes it from the cache, so that two runs with one seed are equal to the last bi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 
-from pocketvision import spec_json
-from pocketvision.bench.host import host, usable_cores
+from pocketvision.bench.host import usable_cores
 from pocketvision.data.cache import Cache
-from pocketvision.errors import PocketvisionError
-from pocketvision.files import replace_file
+from pocketvision.train import memo, step
 from pocketvision.train import state as states
-from pocketvision.train import step
-from pocketvision.train.config import digest
 from pocketvision.train.job import Job
 
 # A step that takes longer has work enough for every core; the trial of another number would cost
@@ -33,7 +26,6 @@ SHORT_STEP_S = 0.15
 TRIAL_S, WARMUP_STEPS = 0.6, 2
 # Fewer threads than cores must win by so much: a busy moment must not decide.
 CLEARLY = 1.1
-MOST_REMEMBERED = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +49,12 @@ def threads_for(job: Job, cache: Cache | None) -> Threads:
     """
     if job.config.threads is not None:
         return Threads(count=job.config.threads, images_per_s={})
-    key = _key(job)
-    known = _remembered(cache)
-    if key in known:
-        return Threads(count=known[key], images_per_s={})
+    key = memo.key(job)
+    known = memo.recalled(cache, "threads").get(key, 0)
+    if 1 <= known <= usable_cores():
+        return Threads(count=known, images_per_s={})
     found = _tried(job)
-    _remember(cache, {**known, key: found.count})
+    memo.remember(cache, "threads", key, found.count)
     return found
 
 
@@ -106,47 +98,6 @@ def using(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-# --------------------------------------------------------------------------------------- remembered
-
-
-def _key(job: Job) -> str:
-    """Hash of all that decides which number is fastest."""
-    network = json.loads(spec_json.dumps(job.network.spec))
-    names = ("batch_size", "freeze", "precision", "channels_last", "norms", "distill")
-    settings = {name: getattr(job.config, name) for name in names}
-    rows = {"torch": torch.__version__, "size": list(job.plan.last_hw)}
-    return digest({**rows, "cpu": host()["cpu"], "network": network, "settings": settings})[:32]
-
-
-def _place(cache: Cache) -> Path:
-    return cache.folder / "threads.json"
-
-
-def _remembered(cache: Cache | None) -> dict[str, int]:
-    """Counts by key; none where there is no cache, or the file is not what was written."""
-    if cache is None:
-        return {}
-    try:
-        rows: Any = json.loads(_place(cache).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(rows, dict):
-        return {}
-    most = usable_cores()
-    return {k: v for k, v in rows.items() if isinstance(v, int) and 1 <= v <= most}
-
-
-def _remember(cache: Cache | None, rows: dict[str, int]) -> None:
-    """Keep the newest; a full disk costs the next run a second, this one nothing."""
-    if cache is None:
-        return
-    newest = dict(list(rows.items())[-MOST_REMEMBERED:])
-    try:
-        replace_file(_place(cache), json.dumps(newest, indent=1) + "\n")
-    except (OSError, PocketvisionError):
-        return
 
 
 def with_threads(job: Job, found: Threads) -> Job:
