@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pocketvision.cli import origin, report, teaching
+from pocketvision.cli import figures, origin, report, teaching
 from pocketvision.cli.options import Flag, Json, ModelOptions, Overwrite, opt, spec_of
 from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
@@ -288,7 +288,7 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
     low, high = m.interval
     out.say(
         f"\naccuracy {m.accuracy:.2%} on {m.n} images (95% interval {low:.2%} to {high:.2%}), "
-        f"epoch {result.epoch}, {result.seconds:.0f} s\n"
+        f"epoch {result.epoch}, {result.seconds:.0f} s\n{figures.uneven(m, dataset)}"
         f"{millions(total.params)} parameters, {mebibytes(total.weights_bytes)}, "
         f"{millions(total.macs)} MACs\n"
         f"bundle: {result.bundle}\nreport: {page.resolve().as_uri()}"

@@ -102,6 +102,10 @@ class TrainConfig:
     dropout: float | None = opt(
         None, "dropout before the last layer (left out: the model's own)", least=0, most=0.95)
     drop_path: float = opt(0.0, "share of samples that skip the deepest block", least=0, most=0.9)
+    balance: Literal["none", "auto", "sampler", "loss", "logit-adjust"] | None = opt(
+        None, "classes of unequal size: sampler draws rare ones more often; loss weighs them more; "
+        "logit-adjust asks more of them; auto decides by how unequal they are (none)",
+        one_of=("none", "auto", "sampler", "loss", "logit-adjust"))
     augment: str | None = opt(None, "augmentation preset (left out: chosen by the data)")
     crop_area: float | None = opt(
         None, "smallest share of the image that a random crop keeps, instead of the preset's",

@@ -66,9 +66,12 @@ def fitted(
     anchored: bool = False,
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
+    weights: np.ndarray | None = None,
+    prior: np.ndarray | None = None,
 ) -> Fitted:
     """The layer that fits features (n, d) or (n, d, h, w) of classes (n,); `start` holds its first
-    values, which it stays near where `anchored`.
+    values, which it stays near where `anchored`. The classes' `weights` (k,) scale the losses of
+    their rows, `prior` (k,) is added to the logits while fitting, and is no part of the layer.
 
     Raises Interrupted between two iterations once `should_stop` says so.
     """
@@ -76,7 +79,8 @@ def fitted(
     mean, deviation = _moments(x)
     if not start.biased:
         mean = torch.zeros_like(mean)  # what a shift would need a bias for
-    data = _Data(x, y, mean, deviation, anchored, should_stop)
+    lean = _Lean(*(None if v is None else torch.from_numpy(v).float() for v in (weights, prior)))
+    data = _Data(x, y, mean, deviation, anchored, should_stop, lean)
     first = _standardised(start, mean, deviation)
     decay = _chosen(data, first, order(len(y), seed=seed, epoch=0)) if len(y) > FOLDS else DECAYS[0]
     rows = torch.arange(len(y))
@@ -90,6 +94,21 @@ def seconds(rows: int, width: int, classes: int) -> float:
 
 
 @dataclass(frozen=True)
+class _Lean:
+    """How the loss leans to some classes: weights (k,) and what the logits get, (k,), if any."""
+
+    weights: Tensor | None = None
+    prior: Tensor | None = None
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Sum of the rows' losses."""
+        logits = logits if self.prior is None else logits + self.prior
+        if self.weights is None:
+            return F.cross_entropy(logits, y, reduction="sum")
+        return (F.cross_entropy(logits, y, reduction="none") * self.weights[y]).sum()
+
+
+@dataclass(frozen=True)
 class _Data:
     """Rows with their classes, and what brings them to mean 0 and deviation 1."""
 
@@ -99,6 +118,7 @@ class _Data:
     deviation: Tensor
     anchored: bool
     should_stop: Callable[[], bool]
+    lean: _Lean
 
     def chunks(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Standardised features and classes of `rows`, some at a time."""
@@ -110,11 +130,8 @@ class _Data:
 
     @torch.no_grad()
     def loss(self, layer: Layer, rows: Tensor) -> float:
-        """Mean cross-entropy over `rows`."""
-        total = sum(
-            F.cross_entropy(layer.logits(x), y, reduction="sum").item()
-            for x, y in self.chunks(rows)
-        )
+        """Mean loss over `rows`."""
+        total = sum(self.lean.loss(layer.logits(x), y).item() for x, y in self.chunks(rows))
         return total / len(rows)
 
 
@@ -179,7 +196,7 @@ def _minimum(
         value = total.item()
         layer = replace(begin, weight=weight, bias=bias)
         for x, y in data.chunks(rows):
-            loss = F.cross_entropy(layer.logits(x), y, reduction="sum") / len(rows)
+            loss = data.lean.loss(layer.logits(x), y) / len(rows)
             loss.backward()
             value += loss.item()
         return value

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pocketvision import spec_json
 from pocketvision.data.cache import Cache
+from pocketvision.data.order import Quota
 from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
@@ -105,7 +106,8 @@ class Job:
 
     The network is never changed; the run works on a copy. `objective` is what steps make smaller;
     all that decides it is in the config or in `about`, which joins the trace. `start` says what its
-    first values were taken from; `cache` keeps what a frozen trunk gives of each image.
+    first values were taken from; `cache` keeps what a frozen trunk gives of each image; `quota`
+    says how often each class comes where not as often as it has images.
     """
 
     network: Network
@@ -119,6 +121,7 @@ class Job:
     objective: Objective
     start: Start | None = None
     cache: Cache | None = None
+    quota: Quota | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     taught: Taught | None = None
 

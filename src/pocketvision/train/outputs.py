@@ -17,7 +17,7 @@ from pocketvision.data.dataset import Dataset, Sample
 from pocketvision.files import replace_file
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess, pixels_of
-from pocketvision.train import tables
+from pocketvision.train import balance, tables
 from pocketvision.train.events import Finished
 from pocketvision.train.hashes import Identity
 from pocketvision.train.job import Images, Job
@@ -85,6 +85,8 @@ def summary_of(
         "seconds": end.seconds,
         "seconds_by_part": {part: round(s, 3) for part, s in end.spent.items()},
         "seed": job.config.seed,
+        "balance": job.config.balance or "none",
+        "imbalance": balance.ratio(np.array(dataset.counts()["train"])),
         **end.identity.rows(),
         **({} if job.start is None else {"start": dict(job.start.source)}),
         **({} if job.taught is None else {"teachers": list(job.taught.records)}),

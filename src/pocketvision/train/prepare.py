@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketvision.data.cache import Cache, load_uint8
 from pocketvision.data.dataset import Dataset
-from pocketvision.data.order import WINDOW
+from pocketvision.data.order import WINDOW, quota_of
 from pocketvision.data.shard_files import with_files
 from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import Interrupted, LabelError, OutputExists, UsageError
@@ -19,7 +19,7 @@ from pocketvision.labels import Labels
 from pocketvision.model import Network, build
 from pocketvision.preprocess import Preprocess, dumps
 from pocketvision.spec import NetSpec
-from pocketvision.train import augmenting, losses, pace, schedule
+from pocketvision.train import augmenting, balance, losses, pace, schedule
 from pocketvision.train.config import TrainConfig, digest
 from pocketvision.train.events import Event, Loaded, Note
 from pocketvision.train.job import Images, Job
@@ -184,6 +184,20 @@ def _in_shards(
     return Images(pixels=pixels, truth=truth, identity=identity, groups=pixels.sizes)
 
 
+def balanced(config: TrainConfig, data: Data, on_event: Listener) -> TrainConfig:
+    """The config with what --balance auto decided, which is said. Raises LabelError, UsageError."""
+    names = data.dataset.classes
+    if data.train.groups and config.balance == "sampler":
+        raise UsageError(
+            "--balance sampler draws from everywhere, which shards are not made for; use "
+            "--balance logit-adjust or loss"
+        )
+    config, notes = balance.decided(config, balance.counts_of(data.train.truth, len(names)), names)
+    for text in notes:
+        on_event(Note(text=text))
+    return config
+
+
 def job_of(
     data: Data, spec: NetSpec, config: TrainConfig, preprocess: Preprocess, start: Start | None
 ) -> Job:
@@ -191,6 +205,8 @@ def job_of(
     plan = schedule.planned(config, n=len(data.train), n_val=len(data.val), size_hw=spec.resolution)
     if start is not None:
         start = replace(start, spec=_dropped(spec, config))
+    truth, k = data.train.truth, len(data.dataset.classes)
+    drawn = config.balance == "sampler"
     job = Job(
         network=_first_values(spec, config, start),
         train=data.train,
@@ -202,8 +218,9 @@ def job_of(
         augment=augmenting.bound(
             augmenting.chosen(config, data.dataset), config.seed, augmenting.policy(config)
         ),
-        objective=losses.plain(config),
+        objective=losses.plain(config, balance.counts_of(truth, k)),
         start=start,
+        quota=quota_of(truth, k, power=balance.POWER) if drawn else None,
     )
     folded = bare_layers(job.network.spec) if start and config.freeze != "trunk" else ()
     return with_measured_norms(job, folded) if folded else job

@@ -32,6 +32,7 @@ from pocketvision.train.outputs import kept, write_json
 from pocketvision.train.prepare import (
     Listener,
     Listening,
+    balanced,
     check_fit,
     check_folder,
     check_start,
@@ -106,6 +107,7 @@ def train_run(
     data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
     for text in remarks(data, config):
         tell(Note(text=text))
+    config = balanced(config, data, tell)
     job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
     job = with_teachers(job, masters, still=augmenting.still(config, dataset))
     found = threads_for(job, cache)

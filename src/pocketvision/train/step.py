@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketvision.data.order import order, repeated, windowed_order
+from pocketvision.data.order import Quota, balanced_order, numbered, order, repeated, windowed_order
 from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import PocketvisionError
 from pocketvision.preprocess import Preprocess, scale_and_bias
@@ -80,17 +80,22 @@ def indices_of(step: int, job: Job) -> np.ndarray:
 
 def numbers_of(step: int, job: Job) -> np.ndarray:
     """The numbers of a step's samples, (b,): an image's index, plus n for each time that it came
-    before in this epoch. Augmentation draws by them, so that repeats differ.
+    before in this epoch. Augmentation draws by them, so that copies differ.
     """
     per_epoch, config = job.plan.per_epoch, job.config
     groups = job.train.groups or len(job.train)
-    numbers = _order(groups, config.seed, step // per_epoch, config.repeats)
+    numbers = _order(groups, config.seed, step // per_epoch, config.repeats, job.quota)
     return schedule.batch_of(numbers, step, per_epoch)
 
 
 @functools.lru_cache(maxsize=2)
-def _order(groups: int | tuple[int, ...], seed: int, epoch: int, repeats: int) -> np.ndarray:
-    """The order of so many images, or of those in shards of such sizes."""
+def _order(
+    groups: int | tuple[int, ...], seed: int, epoch: int, repeats: int, quota: Quota | None
+) -> np.ndarray:
+    """The order of so many images, or of those in shards of such sizes, or with a quota."""
+    if quota is not None:
+        n = len(quota.truth)
+        return numbered(repeated(balanced_order(quota, seed=seed, epoch=epoch), repeats) % n, n)
     if isinstance(groups, int):
         return repeated(order(groups, seed=seed, epoch=epoch), repeats)
     return repeated(windowed_order(groups, seed=seed, epoch=epoch), repeats)

@@ -13,7 +13,7 @@ import torch
 from pocketvision.errors import Interrupted, UsageError
 from pocketvision.preprocess import Preprocess
 from pocketvision.tasks import classify
-from pocketvision.train import losses, step
+from pocketvision.train import balance, losses, step
 from pocketvision.train import state as states
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.distill import Lesson, paired, regressors
@@ -44,7 +44,8 @@ def with_teachers(job: Job, teachers: Sequence[Teacher], *, still: bool) -> Job:
     if not teachers:
         return job
     config, spec = job.config, job.network.spec
-    lesson = Lesson(config=config, hard=losses.hard(config), teachers=teachers, still=still)
+    hard = losses.hard(config, balance.counts_of(job.train.truth, len(job.labels.names)))
+    lesson = Lesson(config=config, hard=hard, teachers=teachers, still=still)
     if lesson.parts != ["kd"]:
         for teacher in teachers:
             paired(spec, teacher.network.spec)

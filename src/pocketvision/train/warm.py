@@ -11,6 +11,7 @@ import torch
 
 from pocketvision.errors import Interrupted
 from pocketvision.model import MapHead, Network
+from pocketvision.train import balance
 from pocketvision.train.events import Event, Extracted
 from pocketvision.train.features import features_of
 from pocketvision.train.head import Fitted, Layer, fitted
@@ -53,6 +54,7 @@ def fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Sto
         anchored=anchored,
         seed=job.config.seed,
         should_stop=should_stop,
+        **_lean(job),
     )
     module = last_layer(network)
     with torch.no_grad():
@@ -60,6 +62,18 @@ def fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Sto
         if module.bias is not None:
             module.bias.copy_(end.layer.bias)
     return end
+
+
+def _lean(job: Job) -> dict[str, np.ndarray]:
+    """What --balance asks of the fit: weights of the classes, drawn images as their mean, or what
+    is added to the logits.
+    """
+    counts = balance.counts_of(job.train.truth, len(job.labels.names))
+    if job.config.balance == "sampler":
+        return {"weights": balance.draw_weights(counts)}
+    if job.config.balance == "loss":
+        return {"weights": balance.class_weights(counts)}
+    return {"prior": np.log(balance.prior(counts))} if job.config.balance == "logit-adjust" else {}
 
 
 def read_layer(network: Network) -> Layer:
