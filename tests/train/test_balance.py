@@ -10,16 +10,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketvision.bundle import bundle_of
 from pocketvision.data.dataset import Dataset, Sample
 from pocketvision.data.order import balanced_order, numbered, order, quota_of
 from pocketvision.errors import LabelError, UsageError
+from pocketvision.labels import Labels
+from pocketvision.model import build
 from pocketvision.train import balance
 from pocketvision.train.config import TrainConfig, from_dict
+from pocketvision.train.defaults import with_teachers
 from pocketvision.train.events import Note
 from pocketvision.train.head import Layer, fitted
 from pocketvision.train.loop import fit
 from pocketvision.train.losses import adjusted, cross_entropy, hard, plain, weighted
 from pocketvision.train.run import train_run
+from pocketvision.train.source import Source
 from pocketvision.train.step import batch, indices_of, numbers_of
 from tests.train.test_loop import interrupted_after
 from tests.train.tiny import CONTRACT, SIZE, job_of, losses, small_spec
@@ -297,6 +302,26 @@ def test_what_auto_chose_is_kept(tmp_path):
     assert saved.balance == "logit-adjust"
     assert any("--balance logit-adjust (auto: over 3:1)" in e.text for e in events
                if isinstance(e, Note))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["loss", "logit-adjust", "sampler"])
+def test_a_teacher_that_is_not_listened_to_changes_nothing(tmp_path, kind):
+    """The loss against labels is the balanced one beside a teacher too: with none of the weight on
+    the teacher the losses are those of a run without.
+    """
+    data, spec = lopsided((30, 12, 4)), small_spec()
+    config = TrainConfig(steps=6, batch_size=8, threads=1, balance=kind)
+    made = bundle_of(
+        build(spec, seed=9).eval(), CONTRACT, {"label": Labels(names=data.classes)}, manifest={}
+    )
+    teacher = Source(bundle=made, record={"name": "t", "model": "small", "sha256": "0"})
+    alone, taught = [], []
+    train_run(data, spec, config, CONTRACT, tmp_path / "a", on_event=alone.append)
+    config = with_teachers(replace(config, distill="kd", distill_weight=0.0), 1)
+    train_run(
+        data, spec, config, CONTRACT, tmp_path / "b", on_event=taught.append, teachers=[teacher]
+    )
+    assert losses(alone) == losses(taught)
 
 
 # Last layer ---------------------------------------------------------------------------------------

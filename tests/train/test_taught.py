@@ -57,6 +57,7 @@ KINDS = [
     {"distill": "kd", "augment": "none"},
     {"distill": "kd", "teacher_views": "1"},
     {"distill": "kd", "mixup": 0.5, "cutmix": 1.0},
+    {"distill": "kd", "balance": "sampler", "augment": "none"},
     {"distill": "kd+at"},
     {"distill": "kd+hint", "grad_clip": 1.0},
     {"distill": "hint", "ema": 0.0, "patience": 50},
