@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pocketvision.cli.analyze import analyze
 from pocketvision.cli.bench import bench
+from pocketvision.cli.compare import compare
 from pocketvision.cli.compile import compile_model
 from pocketvision.cli.data import check
 from pocketvision.cli.doctor import doctor
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "import": import_weights,
     "train": train,
     "report": report,
+    "compare": compare,
     "eval": evaluate,
     "predict": predict,
     "recalibrate-bn": recalibrate_bn,
@@ -56,6 +58,7 @@ ORDER = (
     "data shard",
     "train",
     "report",
+    "compare",
     "eval",
     "predict",
     "recalibrate-bn",

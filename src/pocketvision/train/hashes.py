@@ -54,6 +54,15 @@ def context(config: TrainConfig) -> dict[str, Any]:
     return {**settings, **machine}
 
 
+def unwritten(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trace of an older version means by what it does not hold and `now` does: the
+    defaults of settings, and whatever threads and arithmetic go on with it.
+    """
+    rows = {flag(f.name): f.default for f in fields(TrainConfig)}
+    rows |= {name: now[name] for name in (flag("threads"), "torch", "processor") if name in now}
+    return {name: value for name, value in rows.items() if name in now and name not in was}
+
+
 def write(folder: Path, identity: Identity) -> Path:
     """trace.json. Raises PocketvisionError."""
     row = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.train import checkpoint, schedule
 from pocketvision.train import state as states
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.config import TrainConfig
+from pocketvision.train.hashes import unwritten
 from pocketvision.train.job import Job
-from pocketvision.train.rules import flag
 from pocketvision.train.schedule import Plan
 from pocketvision.train.state import State
 from pocketvision.train.thaw import thawed
@@ -126,19 +125,10 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[st
     """(name, words) of what two traces do not share. The plan follows from settings and data, so
     it is listed only where these are the same.
     """
-    was = {**_unwritten(was, now), **was}
+    was = {**was, **unwritten(was, now)}
     names = [n for n in {**was, **now} if was.get(n) != now.get(n)]
     names = [n for n in names if n != "plan"] or names
     return [(name, in_words(name, was.get(name), now.get(name))) for name in names]
-
-
-def _unwritten(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What the trace of an older version means by what it did not hold: the defaults of settings,
-    and whatever threads and arithmetic go on with it.
-    """
-    rows = {flag(f.name): f.default for f in fields(TrainConfig) if flag(f.name) in now}
-    unknown = (flag("threads"), "torch", "processor")
-    return rows | {name: now[name] for name in unknown if name in now}
 
 
 def in_words(name: str, was: Any, now: Any) -> str:
