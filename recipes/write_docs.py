@@ -2,7 +2,7 @@
 
 command   make docs
 writes    docs/cli.md, docs/models.md, and what stands between the markers in docs/weights.md,
-          docs/transfer.md, docs/events.md and README.md
+          docs/transfer.md, docs/events.md, docs/recipes.md and README.md
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pocketvision.bench import report
 from pocketvision.cli.main import app
 from pocketvision.cost import cost
 from pocketvision.files import replace_file
+from pocketvision.train import recipes
 from pocketvision.train.events import Event, Row
 from pocketvision.zoo import MODELS
 from pocketvision.zoo.lookup import options_of
@@ -255,6 +256,23 @@ def _event(kind: type) -> dict[str, object]:
     return {"event": f"`{kind.__name__}`", "says": text, "fields": ", ".join(shown)}
 
 
+def recipes_page(old: str) -> str:
+    """docs/recipes.md with the tables of train/recipes.py between its markers."""
+    before, rest = old.split(BEGIN)
+    sections = "\n\n".join(_recipe(r) for r in recipes.RECIPES.values())
+    return f"{before}{BEGIN}\n{sections}\n{END}{rest.split(END)[1]}"
+
+
+def _recipe(r: recipes.Recipe) -> str:
+    sets = f"`{recipes.in_flags(r)}`" if r.sets else "nothing"
+    published = f"- published: {r.published}; {r.machine}; top-1 {r.figure}\n"
+    return f"""### {r.name}
+
+- sets: {sets}
+- source: {r.source}
+{published if r.name != recipes.SMALL_DATA else ""}- taken: {r.taken}"""
+
+
 def pages() -> dict[Path, str]:
     """Every generated file and what it must hold."""
     return {
@@ -263,6 +281,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "weights.md": weights_page((ROOT / "docs" / "weights.md").read_text()),
         ROOT / "docs" / "transfer.md": transfer_page((ROOT / "docs" / "transfer.md").read_text()),
         ROOT / "docs" / "events.md": events_page((ROOT / "docs" / "events.md").read_text()),
+        ROOT / "docs" / "recipes.md": recipes_page((ROOT / "docs" / "recipes.md").read_text()),
         ROOT / "README.md": readme((ROOT / "README.md").read_text()),
     }
 

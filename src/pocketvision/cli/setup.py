@@ -21,7 +21,8 @@ LENGTHS = ("epochs", "steps")  # a run may be made longer by these
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """What a run is made of beside its TrainConfig; kept as setup.json for --resume. `start` says
-    where its weights are from, `teachers` where those are; they lie beside it as bundles.
+    where its weights are from, `teachers` where those are; they lie beside it as bundles. `recipe`
+    names what filled the config where no flag was given.
     """
 
     data: str
@@ -33,6 +34,7 @@ class Setup:
     input_scaling: str | None = None
     start: Mapping[str, Any] | None = None
     teachers: Sequence[Mapping[str, Any]] = ()
+    recipe: str | None = None
 
 
 def dumps(setup: Setup) -> str:
@@ -53,13 +55,14 @@ def saved_setup(folder: Path, data: str) -> Setup:
         raise DataError(f"{folder / 'setup.json'} is damaged: {e}") from None
 
 
-def saved_config(folder: Path, config: TrainConfig, *, allow_changes: bool = False) -> TrainConfig:
+def saved_config(
+    folder: Path, told: Mapping[str, Any], *, allow_changes: bool = False
+) -> TrainConfig:
     """The run's own config; flags given now may make it longer and change what does not decide the
     losses, all of it where changes are allowed. Raises UsageError for others.
     """
     saved = from_dict(_object(folder / "config.json"))
-    given = {f.name: getattr(config, f.name) for f in fields(TrainConfig)
-             if getattr(config, f.name) != f.default}  # fmt: skip
+    given = dict(told)
     lengths = {name: given.pop(name) for name in LENGTHS if name in given}
     if allow_changes and saved.epochs is not None:
         saved = replace(saved, steps=None)  # so many epochs, over whatever the data are now

@@ -22,6 +22,7 @@ from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
 from pocketvision.cli.setup import Setup, check_kept, dumps, saved_config, saved_setup
 from pocketvision.cli.show import headline
+from pocketvision.cli.told import Told, check_no_recipe, filled
 from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
 from pocketvision.errors import Interrupted
@@ -58,7 +59,7 @@ class DataOptions:
     )
 
 
-MODEL, DATA, CONFIG = ModelOptions(), DataOptions(), TrainConfig()
+MODEL, DATA, CONFIG = ModelOptions(), DataOptions(), Told()
 
 
 def train(
@@ -70,7 +71,8 @@ def train(
     teacher: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     options: Annotated[ModelOptions, Parameter(name="*")] = MODEL,
     images: Annotated[DataOptions, Parameter(name="*")] = DATA,
-    config: Annotated[TrainConfig, Parameter(name="*")] = CONFIG,
+    recipe: str | None = None,
+    told: Annotated[Told, Parameter(name="*")] = CONFIG,
     output: Path = Path("runs/train"),
     name: str | None = None,
     resume: Path | None = None,
@@ -93,6 +95,10 @@ def train(
     teacher: tuple[str, ...]
         Learn from this bundle, run or weight file too, which must know every class; several: from
         the mean of their answers.
+    recipe: str
+        Settings for what other flags leave open: small-data (the default under 5000 training
+        images), modern (from there on), or a paper's: mobilenet_v1, mobilenet_v2, mobilenet_v3,
+        mobilenext, rexnet, mixnet.
     output: Path
         Folder of runs.
     name: str
@@ -109,9 +115,10 @@ def train(
     if resume is not None:
         origin.check_not_given(from_, model)
         teaching.check_not_given(teacher)
+        check_no_recipe(recipe)
         check_kept(resume, options, images)
-        folder, setup = resume, saved_setup(resume, data)
-        config = saved_config(resume, config, allow_changes=allow_changes)
+        folder, setup, line = resume, saved_setup(resume, data), ""
+        config = saved_config(resume, told.given, allow_changes=allow_changes)
         dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
         start = origin.kept(folder, setup.start, dataset, setup.spec)
         teachers = teaching.kept(folder, setup.teachers)
@@ -119,12 +126,15 @@ def train(
         dataset = read(data, seed=images.split_seed, val_fraction=images.val_fraction)
         start = origin.chosen(from_, model, options, dataset)
         teachers = teaching.chosen(teacher)
-        config = with_teachers(origin.config_for(config, start), len(teachers))
+        found = filled(told, recipe, dataset, from_weights=start is not None)
+        config, line = origin.config_for(found.config, start), found.line
+        config = with_teachers(config, len(teachers))
         setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
-        setup = replace(setup, teachers=[dict(t.record) for t in teachers])
+        records = [dict(t.record) for t in teachers]
+        setup = replace(setup, teachers=records, recipe=found.recipe)
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
     start = origin.with_contract(start, _preprocess(setup, start))
-    _say_start(out, dataset, setup, folder)
+    _say_start(out, dataset, setup, folder, line)
     dataset = with_files(dataset, "val", cache=cache())
     origin.say(out, start, config)
     teaching.say(out, teachers, config)
@@ -269,11 +279,11 @@ def _stop_on_signals(out: Output) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path) -> None:
+def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path, recipe: str) -> None:
     counts = ", ".join(f"{split} {len(rows)}" for split, rows in dataset.splits.items())
     out.say(
         f"{dataset.name}: {len(dataset.classes)} classes, {counts} images ({dataset.layout})\n"
-        f"{headline(setup.spec, cost(setup.spec))}\nrun folder: {folder}\n"
+        f"{headline(setup.spec, cost(setup.spec))}\n{recipe}run folder: {folder}\n"
     )
 
 
