@@ -67,9 +67,9 @@ def test_a_tracker_belongs_to_the_context(tmp_path):
     assert "track" not in TrainConfig(track="wandb").trace()
     assert "track" not in from_dict({"epochs": 3}).trace()
     (tmp_path / "config.json").write_text(json.dumps(TrainConfig(track="wandb").to_dict()))
-    assert saved_config(tmp_path, TrainConfig()).track == "wandb"
-    assert saved_config(tmp_path, TrainConfig(track="mlflow")).track == "mlflow"
-    assert saved_config(tmp_path, TrainConfig(track="")).trackers == ()
+    assert saved_config(tmp_path, {}).track == "wandb"
+    assert saved_config(tmp_path, {"track": "mlflow"}).track == "mlflow"
+    assert saved_config(tmp_path, {"track": ""}).trackers == ()
 
 
 def test_places_stay_here_unless_the_environment_says_so():

@@ -28,6 +28,9 @@ class Told(TrainConfig):
         super().__init__(**given)
         object.__setattr__(self, "given", MappingProxyType(given))
 
+    def check_together(self) -> None:
+        """Nothing: what is told may belong to what a recipe brings, and is checked beside it."""
+
     def plain(self) -> TrainConfig:
         """The config alone."""
         return TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +19,7 @@ from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
 from pocketvision.cli.setup import Setup, check_kept, dumps, saved_config, saved_setup
 from pocketvision.cli.show import headline
+from pocketvision.cli.stopping import stop_on_signals
 from pocketvision.cli.told import Told, check_no_recipe, filled
 from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
@@ -216,7 +214,7 @@ def _run(
 
     preprocess = _preprocess(setup, start)
     check_folder(folder, resume=resume)
-    with _stop_on_signals(out) as stop, Progress(out) as progress:
+    with stop_on_signals(out) as stop, Progress(out) as progress:
         try:
             return train_run(
                 dataset,
@@ -259,24 +257,6 @@ class _Listening:
             teaching.keep(self.folder, self.teachers)
             replace_file(self.folder / "setup.json", dumps(self.setup))
         self.progress(event)
-
-
-@contextmanager
-def _stop_on_signals(out: Output) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C stops at once."""
-    stop = threading.Event()
-
-    def ask(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        out.say("\nstopping after this step, and saving ...")
-
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path, recipe: str) -> None:

@@ -198,7 +198,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for f in fields(self):
             check(f, getattr(self, f.name))
-        check_needs(self, NEEDS)
         if self.time is not None:
             seconds(self.time)
         for name in self.trackers:
@@ -207,6 +206,11 @@ class TrainConfig:
                     f"--track knows no {name!r}{closest(name, TRACKERS)} "
                     f"(it takes {', '.join(TRACKERS)}, with commas between several)"
                 )
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise UsageError where settings do not go with each other."""
+        check_needs(self, NEEDS)
         if self.compile == "on" and self.distill is not None:
             raise UsageError("--compile on cannot be used with --distill: leave --compile out")
         if self.start_scale is not None and self.start_scale > self.train_scale:

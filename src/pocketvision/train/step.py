@@ -105,7 +105,8 @@ def _expect(step: int, job: Job) -> None:
     """Have the shards prepared that come a shard's worth of images later."""
     pixels, groups = job.train.pixels, job.train.groups
     if isinstance(pixels, ShardedPixels):
-        pixels.expect(indices_of(step + -(-max(groups) // job.config.batch_size), job))
+        samples = max(groups) * job.config.repeats
+        pixels.expect(indices_of(step + -(-samples // job.config.step_images), job))
 
 
 def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
