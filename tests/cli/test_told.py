@@ -71,8 +71,8 @@ def test_a_recipe_by_its_name(data, tmp_path, capsys):
 def test_without_a_name_nothing_changes_for_few_images(data, tmp_path, capsys):
     config, setup = trained(data, tmp_path)
     assert "recipe: small-data, the default for 12 training images\n" in capsys.readouterr().out
-    told = TrainConfig(steps=2, batch_size=16, threads=1).to_dict()
-    assert config == json.loads(json.dumps(told))
+    told = json.loads(json.dumps(TrainConfig(steps=2, batch_size=16, threads=1).to_dict()))
+    assert config | {"compile": None} == told | {"compile": None}  # which a run decides
     assert setup["recipe"] == "small-data"
 
 
