@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler bench-training clean
+.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler bench-training bench-distill clean
 
 # The time of the set-up counts: it is handed to the recipe, which writes the sum.
 demo:
@@ -55,6 +55,9 @@ bench-compiler: .venv/bench.stamp
 
 bench-training: .venv/test.stamp
 	$(BIN)/python recipes/bench_training.py
+
+bench-distill: .venv/test.stamp
+	$(BIN)/python recipes/distill_flowers5.py
 
 clean:
 	rm -rf .venv build dist runs .pytest_cache .mypy_cache .ruff_cache
