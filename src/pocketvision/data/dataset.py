@@ -32,13 +32,14 @@ class Sample:
     """One image: a file, or pixels uint8 (h, w, 3) that came with the program.
 
     `name` is what people are shown, and what the split and the predictions go by: the path below
-    the dataset's root, with `/`.
+    the dataset's root, with `/`. Samples of one `group` stay on one side of a split.
     """
 
     path: Path | None
     label: int
     name: str
     pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

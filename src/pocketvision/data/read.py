@@ -14,15 +14,17 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pocketvision.data.builtin import BUILTIN
 from pocketvision.data.dataset import SPLIT_NAMES, SPLITS, Dataset, Sample, natural
+from pocketvision.data.groups import GroupBy, grouped, parsed
 from pocketvision.data.read_csv import read_csv
 from pocketvision.data.shards import is_index, read_shards
 from pocketvision.data.split import with_val
 from pocketvision.decode import printable
-from pocketvision.errors import DataError, LabelError, closest
+from pocketvision.errors import DataError, LabelError, UsageError, closest
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".dib"),
@@ -37,20 +39,26 @@ REFUSED_SUFFIXES = (
 KINDS = "a folder, a .csv file, a shards.json"
 
 
-def read(source: str | Path, *, seed: int = 0, val_fraction: float = 0.2) -> Dataset:
+def read(
+    source: str | Path, *, seed: int = 0, val_fraction: float = 0.2, group_by: str | None = None
+) -> Dataset:
     """The dataset at a folder, CSV file or index of shards, or the builtin one of that name.
+    `group_by` says which images no split may tear apart: see `groups`.
 
-    Raises DataError (LabelError where classes do not fit) saying what, where and what to do.
+    Raises DataError (LabelError where classes do not fit, UsageError for a `group_by` that cannot
+    be) saying what, where and what to do.
     """
-    path = Path(source)
+    path, by = Path(source), None if group_by is None else parsed(group_by)
     try:
         if is_index(str(source)):
+            _check_no_groups(by, "shards have their splits already")
             dataset = read_shards(str(source))
         elif path.is_dir():
-            dataset = _read_folder(path, seed=seed, val_fraction=val_fraction)
+            dataset = _read_folder(path, by, seed=seed, val_fraction=val_fraction)
         elif path.suffix.lower() in (".csv", ".tsv") and path.is_file():
-            dataset = read_csv(path, seed=seed, val_fraction=val_fraction)
+            dataset = read_csv(path, seed=seed, val_fraction=val_fraction, by=by)
         elif str(source) in BUILTIN:
+            _check_no_groups(by, f"{source} came without any groups")
             dataset = BUILTIN[str(source)](seed=seed, val_fraction=val_fraction)
         else:
             raise DataError(_no_data(path))
@@ -62,6 +70,11 @@ def read(source: str | Path, *, seed: int = 0, val_fraction: float = 0.2) -> Dat
         only = f"only one class, {dataset.classes[0]!r}" if dataset.classes else "no class"
         raise DataError(f"{source} has {only}; a classifier needs two or more")
     return dataset
+
+
+def _check_no_groups(by: GroupBy | None, why: str) -> None:
+    if by is not None:
+        raise UsageError(f"--group-by is for folders and tables of images: {why}; leave it out")
 
 
 def _no_data(path: Path) -> str:
@@ -77,16 +90,17 @@ def _folders(root: Path) -> list[Path]:
     return [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
 
 
-def _read_folder(root: Path, *, seed: int, val_fraction: float) -> Dataset:
+def _read_folder(root: Path, by: GroupBy | None, *, seed: int, val_fraction: float) -> Dataset:
     splits = _split_folders(root)
     if "train" not in splits:
-        return _from_classes(root, seed=seed, val_fraction=val_fraction)
+        return _from_classes(root, by, seed=seed, val_fraction=val_fraction)
     names = {name: set(_class_folders(folder)) for name, folder in splits.items()}
     _check_equal(root, names)
     classes = tuple(sorted(names["train"], key=natural))
     found = {s: _samples(root, splits[s], classes) for s in SPLITS if s in splits}
     _check_no_empty(root, classes, found["train"])
     words = ", ".join(f"{splits[s].name}/class/*" for s in found)
+    found = grouped(found, by, folder_of=partial(_folder, depth=2))
     found, held = with_val(found, seed=seed, fraction=val_fraction)
     return Dataset(_name(root), root, classes, found, words + held)
 
@@ -106,7 +120,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return found
 
 
-def _from_classes(root: Path, *, seed: int, val_fraction: float) -> Dataset:
+def _from_classes(root: Path, by: GroupBy | None, *, seed: int, val_fraction: float) -> Dataset:
     classes = tuple(sorted(_class_folders(root), key=natural))
     if not classes:
         loose = any(_is_image(p) for p in root.iterdir() if p.is_file())
@@ -114,8 +128,15 @@ def _from_classes(root: Path, *, seed: int, val_fraction: float) -> Dataset:
         raise DataError(f"{root} {what}; make one folder per class: {root}/cat/1.jpg")
     samples = _samples(root, root, classes)
     _check_no_empty(root, classes, samples)
-    splits, held = with_val({"train": samples}, seed=seed, fraction=val_fraction)
+    splits = grouped({"train": samples}, by, folder_of=partial(_folder, depth=1))
+    splits, held = with_val(splits, seed=seed, fraction=val_fraction)
     return Dataset(_name(root), root, classes, splits, "class/*" + held)
+
+
+def _folder(sample: Sample, *, depth: int) -> str:
+    """The first folder below the class, which is the last of `depth` folders below the root."""
+    parts = sample.name.split("/")
+    return parts[depth] if len(parts) > depth + 1 else ""
 
 
 def _name(root: Path) -> str:
