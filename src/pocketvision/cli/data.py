@@ -18,6 +18,7 @@ def check(
     workers: int | None = None,
     show: int = 20,
     output: Path | None = None,
+    group_by: str | None = None,
     json: Json = False,
 ) -> None:
     """Decode every image once; list bad files, class counts, duplicates and leaks across splits.
@@ -35,11 +36,13 @@ def check(
         Lines of each list; --output and --json hold them all.
     output: Path
         Write the whole report to this JSON file.
+    group_by: str
+        Look at the split that `train --group-by` would make: folder, regex:PATTERN or column:NAME.
     """
     from pocketvision.data.check import check as checked
     from pocketvision.data.read import read
 
-    out, dataset = Output(json=json), read(data)
+    out, dataset = Output(json=json), read(data, group_by=group_by)
     if dataset.shards is not None:
         raise UsageError(f"{data}: shards are checked as they are written; check their source")
     total = sum(len(samples) for samples in dataset.splits.values())
@@ -51,6 +54,7 @@ def check(
         out.say(f"written: {replace_file(output, text)}")
     out.result(report.as_dict())
     skip = ["--skip-bad"] if report.bad else []
+    skip += ["--group-by", group_by] if group_by else []
     out.next("pocketvision", "train", data, "--model", "mobilenet_v3_small", *skip)
     if not report.ok:
         raise DataError(

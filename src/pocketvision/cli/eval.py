@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketvision.cli.of_run import read_as_run, trained_on
 from pocketvision.cli.options import Flag, Json
 from pocketvision.cli.out import Output
 from pocketvision.cli.records import note_export
@@ -69,6 +70,8 @@ def evaluate(
     opened = open_model(model, runtime=runtime, threads=threads)
     metrics, trust, rate, bad = _measured(out, opened, data, split, batch, skip_bad)
     _say(out, opened, metrics, rate, bad)
+    if note := trained_on(opened.path, split):
+        out.say(note)
     _say_trust(out, trust)
     out.say()
     out.table([_class_row(c) for c in metrics.per_class])
@@ -91,11 +94,10 @@ def _measured(
     import numpy as np
 
     from pocketvision.data.dataset import relabeled
-    from pocketvision.data.read import read
     from pocketvision.data.shard_files import with_files
     from pocketvision.tasks import calibrate, classify
 
-    dataset = read(data)
+    dataset = read_as_run(opened.path, data)
     if split not in dataset.splits:
         known = ", ".join(dataset.splits)
         raise UsageError(f"{data} has no split {split!r} (splits: {known})")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pocketvision.cli.of_run import read_as_run
 from pocketvision.cli.options import Json, Overwrite
 from pocketvision.cli.out import Output, mebibytes
 from pocketvision.cli.records import note_export
@@ -15,6 +16,7 @@ from pocketvision.errors import UsageError
 
 if TYPE_CHECKING:
     from pocketvision.bundle import Bundle
+    from pocketvision.data.dataset import Dataset
     from pocketvision.export.artifact import Artifact, Check
 
 
@@ -61,7 +63,7 @@ def export(
     loaded = bundles.load(bundle)
     check = artifact.Check(tolerance=tolerance)
     if data is not None:
-        check = _check(data, loaded, images, tolerance)
+        check = _check(read_as_run(bundle, data), loaded, images, tolerance)
     target = output or bundle.parent / format
     out.say(f"exporting {bundle} to {format} ...")
     made = artifact.make(
@@ -105,15 +107,14 @@ def _record(made: Artifact) -> dict[str, object]:
     }
 
 
-def _check(data: str, bundle: Bundle, limit: int, tolerance: float | None) -> Check:
+def _check(dataset: Dataset, bundle: Bundle, limit: int, tolerance: float | None) -> Check:
     """Validation images of a data set, spread over it, with their labels by the bundle's names."""
     from pocketvision.data.dataset import relabeled
-    from pocketvision.data.read import read
     from pocketvision.data.shard_files import with_files
     from pocketvision.export.artifact import Check
 
     names = bundle.labels[bundle.spec.heads[0][0]].names
-    dataset = with_files(relabeled(read(data), names), "val", cache=cache())
+    dataset = with_files(relabeled(dataset, names), "val", cache=cache())
     samples = dataset.splits["val"]
     chosen = samples[:: max(1, -(-len(samples) // limit))]
     return Check(

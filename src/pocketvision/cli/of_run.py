@@ -11,6 +11,7 @@ from pocketvision.cli.samples import cache
 from pocketvision.errors import UsageError
 
 if TYPE_CHECKING:
+    from pocketvision.cli.setup import Setup
     from pocketvision.data.dataset import Dataset
     from pocketvision.train.source import Source
 
@@ -47,22 +48,55 @@ def _manifest(place: Path) -> dict[str, Any]:
     return row if isinstance(row, dict) else {}
 
 
+def read_as_run(place: Path, data: str) -> Dataset:
+    """The data, split as the run around `place` split them, where there is one: images that it was
+    trained on must not count as new. Groups are looked for only in the data that it had.
+    """
+    from pocketvision.data.read import read
+
+    setup = setup_of(place)
+    if setup is None:
+        return read(data)
+    return read(
+        data,
+        seed=setup.split_seed,
+        val_fraction=setup.val_fraction,
+        group_by=setup.group_by if Path(data).name == Path(setup.data).name else None,
+    )
+
+
+def setup_of(place: Path) -> Setup | None:
+    """The setup of the run around `place`, or of the series that this run is one of; if any."""
+    from pocketvision.cli.setup import saved_setup
+
+    run = run_of(place)
+    folders = () if run is None else (run, run.absolute().parent)
+    found = next((f for f in folders if (f / "setup.json").is_file()), None)
+    return None if found is None else saved_setup(found)
+
+
+def trained_on(place: Path, split: str) -> str:
+    """A line that says so where the network at `place` may have seen the images of a split; else
+    nothing.
+    """
+    setup = setup_of(place)
+    if setup is None or setup.folds is None or split == "test":
+        return ""
+    return (
+        f"note: this network was trained on these images, or on most of them; what {setup.folds}-"
+        "fold cross-validation measured on images that were new stands in the run's summary.json"
+    )
+
+
 def dataset_of(place: Path, data: str, classes: tuple[str, ...]) -> Dataset:
     """The data with their classes by name, split as the run around `place` split them.
 
     Raises UsageError where training or validation images are missing, LabelError, DataError.
     """
-    from pocketvision.cli.setup import saved_setup
     from pocketvision.data.dataset import relabeled
-    from pocketvision.data.read import read
     from pocketvision.data.shard_files import with_files
 
-    run = run_of(place)
-    if run is not None and (run / "setup.json").is_file():
-        setup = saved_setup(run, data)
-        dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
-    else:
-        dataset = read(data)
+    dataset = read_as_run(place, data)
     for name in ("train", "val"):
         if not dataset.splits.get(name):
             raise UsageError(f"{data} has no image in its {name} split")

@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 def run_of(model: Path) -> Path | None:
     """The run folder around a bundle, an exported folder or its file; None when there is none."""
     for folder in (model, *model.absolute().parents[:2]):
-        if (folder / "summary.json").is_file() and (folder / "results.csv").is_file():
+        beside = ("results.csv", "setup.json")
+        if (folder / "summary.json").is_file() and any((folder / n).is_file() for n in beside):
             return folder
     return None
 

@@ -35,6 +35,9 @@ class Setup:
     start: Mapping[str, Any] | None = None
     teachers: Sequence[Mapping[str, Any]] = ()
     recipe: str | None = None
+    group_by: str | None = None
+    folds: int | None = None
+    seeds: int | None = None
 
 
 def dumps(setup: Setup) -> str:
@@ -44,13 +47,16 @@ def dumps(setup: Setup) -> str:
     return jsonlib.dumps({"format": FORMAT, **row}, indent=1) + "\n"
 
 
-def saved_setup(folder: Path, data: str) -> Setup:
-    """The setup of a run to resume, on the data that were named now. Raises DataError."""
+def saved_setup(folder: Path, data: str | None = None) -> Setup:
+    """The setup of a run to resume, on the data that were named now, or those that it had. Raises
+    DataError.
+    """
     row = _object(folder / "setup.json")
     try:
         row["spec"] = spec_json.loads(jsonlib.dumps(row["spec"]))
         row.pop("format")
-        return replace(Setup(**row), data=data)
+        made = Setup(**row)
+        return made if data is None else replace(made, data=data)
     except (TypeError, KeyError) as e:
         raise DataError(f"{folder / 'setup.json'} is damaged: {e}") from None
 

@@ -23,6 +23,7 @@ def shard(
     seed: int = 0,
     val_fraction: float = 0.2,
     split_seed: int = 0,
+    group_by: str | None = None,
     workers: int | None = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -49,6 +50,9 @@ def shard(
         Share held out for validation where the data have no split.
     split_seed: int
         Seed of that split.
+    group_by: str
+        Images that the split keeps together: folder (the first below the class), regex:PATTERN (its
+        first parentheses in the file's name) or column:NAME (of a table).
     workers: int
         Processes that decode; by default one a core.
     """
@@ -58,7 +62,7 @@ def shard(
     if shard_mb < 1:
         raise UsageError(f"--shard-mb must be 1 or more, got {shard_mb}")
     out = Output(json=json)
-    dataset = read(data, seed=split_seed, val_fraction=val_fraction)
+    dataset = read(data, seed=split_seed, val_fraction=val_fraction, group_by=group_by)
     with ExitStack() as stack:
         index = write_shards(
             dataset,
