@@ -49,6 +49,33 @@ class ModelOptions:
         return rows
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How images are split and brought to size."""
+
+    val_fraction: float = opt(0.2, "share held out for validation where the data have no split")
+    split_seed: int = opt(0, "seed of that split; --seed does not change it")
+    group_by: str | None = opt(
+        None,
+        "images that no split and no fold may tear apart: folder (the first below the class), "
+        "regex:PATTERN (its first parentheses in the file's name) or column:NAME (of a table)",
+    )
+    resize: str | None = opt(
+        None, "crop, squash or letterbox: how an image comes to the input's shape (crop)"
+    )
+    crop_fraction: float | None = opt(
+        None, "share of the image that crop keeps; 0.875 cuts the margins (1)"
+    )
+    input_scaling: str | None = opt(
+        None, "imagenet, -1..1, 0..1 or 0..255: how pixels become numbers (imagenet)"
+    )
+
+    def split(self) -> dict[str, Any]:
+        """What reading the data takes of it."""
+        return {"seed": self.split_seed, "val_fraction": self.val_fraction,
+                "group_by": self.group_by}  # fmt: skip
+
+
 Model = Annotated[ModelOptions, Parameter(name="*")]
 
 

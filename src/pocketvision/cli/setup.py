@@ -39,6 +39,11 @@ class Setup:
     folds: int | None = None
     seeds: int | None = None
 
+    def split(self) -> dict[str, Any]:
+        """What reading the data takes of it."""
+        return {"seed": self.split_seed, "val_fraction": self.val_fraction,
+                "group_by": self.group_by}  # fmt: skip
+
 
 def dumps(setup: Setup) -> str:
     """setup.json."""

@@ -7,16 +7,19 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pocketvision.cli import figures, origin, report, teaching
-from pocketvision.cli.options import Flag, Json, ModelOptions, Overwrite, opt, spec_of
+from pocketvision.cli import crossval, figures, origin, report, seeds, series, teaching
+from pocketvision.cli.contract import contract
+from pocketvision.cli.options import DataOptions, Flag, Json, ModelOptions, Overwrite, spec_of
 from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
 from pocketvision.cli.samples import cache
+from pocketvision.cli.series import Heard, Series, SeriesOptions
 from pocketvision.cli.setup import Setup, check_kept, dumps, saved_config, saved_setup
 from pocketvision.cli.show import headline
 from pocketvision.cli.stopping import stop_on_signals
@@ -25,13 +28,11 @@ from pocketvision.cli.training import Progress
 from pocketvision.cost import cost
 from pocketvision.errors import Interrupted
 from pocketvision.files import replace_file
-from pocketvision.spec import NetSpec
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.defaults import with_teachers
 
 if TYPE_CHECKING:
     from pocketvision.data.dataset import Dataset
-    from pocketvision.preprocess import Preprocess
     from pocketvision.train.events import Event
     from pocketvision.train.run import RunResult
     from pocketvision.train.source import Source
@@ -40,24 +41,7 @@ MODEL_NAME = "mobilenet_v3_small"
 DIGITS_PX = 32  # the built-in digits are shown at this size
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """How images are split and brought to size."""
-
-    val_fraction: float = opt(0.2, "share held out for validation where the data have no split")
-    split_seed: int = opt(0, "seed of that split; --seed does not change it")
-    resize: str | None = opt(
-        None, "crop, squash or letterbox: how an image comes to the input's shape (crop)"
-    )
-    crop_fraction: float | None = opt(
-        None, "share of the image that crop keeps; 0.875 cuts the margins (1)"
-    )
-    input_scaling: str | None = opt(
-        None, "imagenet, -1..1, 0..1 or 0..255: how pixels become numbers (imagenet)"
-    )
-
-
-MODEL, DATA, CONFIG = ModelOptions(), DataOptions(), Told()
+MODEL, DATA, CONFIG, SERIES = ModelOptions(), DataOptions(), Told(), SeriesOptions()
 
 
 def train(
@@ -69,6 +53,7 @@ def train(
     teacher: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     options: Annotated[ModelOptions, Parameter(name="*")] = MODEL,
     images: Annotated[DataOptions, Parameter(name="*")] = DATA,
+    several: Annotated[SeriesOptions, Parameter(name="*")] = SERIES,
     recipe: str | None = None,
     told: Annotated[Told, Parameter(name="*")] = CONFIG,
     output: Path = Path("runs/train"),
@@ -114,14 +99,15 @@ def train(
         origin.check_not_given(from_, model)
         teaching.check_not_given(teacher)
         check_no_recipe(recipe)
-        check_kept(resume, options, images)
+        check_kept(resume, options, images, several)
         folder, setup, line = resume, saved_setup(resume, data), ""
         config = saved_config(resume, told.given, allow_changes=allow_changes)
-        dataset = read(data, seed=setup.split_seed, val_fraction=setup.val_fraction)
+        dataset = read(data, **setup.split())
         start = origin.kept(folder, setup.start, dataset, setup.spec)
         teachers = teaching.kept(folder, setup.teachers)
     else:
-        dataset = read(data, seed=images.split_seed, val_fraction=images.val_fraction)
+        series.check_options(several)
+        dataset = read(data, **images.split())
         start = origin.chosen(from_, model, options, dataset)
         teachers = teaching.chosen(teacher)
         found = filled(told, recipe, dataset, from_weights=start is not None)
@@ -130,14 +116,28 @@ def train(
         setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
         records = [dict(t.record) for t in teachers]
         setup = replace(setup, teachers=records, recipe=found.recipe)
+        setup = replace(setup, folds=several.folds, seeds=several.seeds)
         folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
-    start = origin.with_contract(start, _preprocess(setup, start))
+    start = origin.with_contract(start, contract(setup, start))
     _say_start(out, dataset, setup, folder, line)
     dataset = with_files(dataset, "val", cache=cache())
     origin.say(out, start, config)
     teaching.say(out, teachers, config)
-    going_on = {"resume": resume is not None, "allow_changes": allow_changes}
-    result = _run(out, dataset, setup, config, folder, start, teachers, **going_on)
+    one = partial(_run, out, setup, folder, start, teachers)
+    if setup.folds or setup.seeds:
+        _several(
+            Series(
+                out=out,
+                dataset=dataset,
+                setup=setup,
+                config=config,
+                folder=folder,
+                train=partial(one, allow_changes=allow_changes),
+            ),
+            resume is not None,
+        )
+        return
+    result = one(dataset, config, folder, resume=resume is not None, allow_changes=allow_changes)
     _say_end(out, dataset, setup, result)
 
 
@@ -159,29 +159,9 @@ def _setup(
         val_fraction=images.val_fraction,
         split_seed=images.split_seed,
         input_scaling=images.input_scaling,
+        group_by=images.group_by,
         start=start.start.source if start else None,
     )
-
-
-def _preprocess(setup: Setup, start: Origin | None) -> Preprocess:
-    """The source's contract, or that of a network from scratch, with what the flags say."""
-    from pocketvision.train.source import scaled_to
-
-    made = start.start.preprocess if start else _from_scratch(setup.spec)
-    given: dict[str, Any] = {"resize": setup.resize, "crop_fraction": setup.crop_fraction}
-    if setup.input_scaling is not None:
-        mean, std = scaled_to(setup.input_scaling, made.channels)
-        given |= {"mean": mean, "std": std}
-    return replace(made, **{k: v for k, v in given.items() if v is not None})
-
-
-def _from_scratch(spec: NetSpec) -> Preprocess:
-    from pocketvision.preprocess import GREY_MEAN, GREY_STD, Preprocess
-
-    made = Preprocess(size=spec.resolution, crop_fraction=1.0)
-    if spec.in_channels == 3:
-        return made
-    return replace(made, channels=spec.in_channels, mean=GREY_MEAN, std=GREY_STD)
 
 
 def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
@@ -198,21 +178,24 @@ def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
 
 def _run(
     out: Output,
-    dataset: Dataset,
     setup: Setup,
-    config: TrainConfig,
-    folder: Path,
+    home: Path,
     start: Origin | None,
     teachers: Sequence[Source],
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
     *,
     resume: bool,
     allow_changes: bool,
+    heard: Heard = lambda event: event,
 ) -> RunResult:
+    """Train into `folder`; what --resume needs is kept in `home`, which a series of runs shares."""
     from pocketvision.train.prepare import check_folder
     from pocketvision.train.run import train_run
     from pocketvision.train.trackers import Places
 
-    preprocess = _preprocess(setup, start)
+    preprocess = contract(setup, start)
     check_folder(folder, resume=resume)
     with stop_on_signals(out) as stop, Progress(out) as progress:
         try:
@@ -222,7 +205,7 @@ def _run(
                 config,
                 preprocess,
                 folder,
-                on_event=_Listening(progress, setup, folder, start, teachers),
+                on_event=_Listening(progress, setup, home, start, teachers, heard),
                 should_stop=stop.is_set,
                 resume=resume,
                 allow_changes=allow_changes,
@@ -233,7 +216,7 @@ def _run(
             )
         except Interrupted:
             progress.close()
-            out.next("pocketvision", "train", setup.data, "--resume", folder)
+            out.next("pocketvision", "train", setup.data, "--resume", home)
             raise
 
 
@@ -245,18 +228,19 @@ class _Listening:
 
     progress: Progress
     setup: Setup
-    folder: Path
+    home: Path
     start: Origin | None
     teachers: Sequence[Source]
+    heard: Heard
 
     def __call__(self, event: Event) -> None:
         from pocketvision.train.events import Planned
 
         if isinstance(event, Planned):
-            origin.keep(self.folder, self.start)
-            teaching.keep(self.folder, self.teachers)
-            replace_file(self.folder / "setup.json", dumps(self.setup))
-        self.progress(event)
+            origin.keep(self.home, self.start)
+            teaching.keep(self.home, self.teachers)
+            replace_file(self.home / "setup.json", dumps(self.setup))
+        self.progress(self.heard(event))
 
 
 def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path, recipe: str) -> None:
@@ -264,7 +248,24 @@ def _say_start(out: Output, dataset: Dataset, setup: Setup, folder: Path, recipe
     out.say(
         f"{dataset.name}: {len(dataset.classes)} classes, {counts} images ({dataset.layout})\n"
         f"{headline(setup.spec, cost(setup.spec))}\n{recipe}run folder: {folder}\n"
+        f"{series.advice(dataset, setup)}"
     )
+
+
+def _several(all_: Series, resume: bool) -> None:
+    """Train a series of runs and say what it came to."""
+    from pocketvision.report.pictures import from_samples
+
+    all_.check(resume=resume)
+    kind = crossval if all_.setup.folds else seeds
+    made = kind.run(all_)
+    kind.say(all_, made)
+    samples = [s for rows in all_.dataset.splits.values() for s in rows]
+    page, _ = report.write(all_.out, all_.folder, source=from_samples(samples))
+    bundle = all_.folder / "bundle"
+    all_.out.say(f"bundle: {bundle}\nreport: {page.resolve().as_uri()}")
+    all_.out.result({"run": all_.folder, "bundle": bundle, "report": page, **made})
+    all_.out.next("pocketvision", "export", bundle, "--data", all_.setup.data)
 
 
 def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> None:

@@ -20,8 +20,7 @@ def folds_of(samples: Sequence[Sample], count: int, *, seed: int) -> tuple[tuple
     count that cannot be, DataError where fewer groups than parts are there, or a part would hold
     all there is of a class.
     """
-    if not LEAST <= count <= MOST:
-        raise UsageError(f"--folds must be from {LEAST} to {MOST}, got {count}")
+    check_count(count)
     groups = by_group(samples, seed)
     if len(groups) < count:
         what = "images" if len(groups) == len(samples) else "groups of images"
@@ -31,6 +30,12 @@ def folds_of(samples: Sequence[Sample], count: int, *, seed: int) -> tuple[tuple
     for s in samples:
         parts[place[group_of(s)]].append(s)
     return tuple(tuple(part) for part in parts)
+
+
+def check_count(count: int) -> None:
+    """Raise UsageError for a number of folds that cannot be."""
+    if not LEAST <= count <= MOST:
+        raise UsageError(f"--folds must be from {LEAST} to {MOST}, got {count}")
 
 
 def _places(groups: Mapping[str, Counts], count: int) -> dict[str, int]:
