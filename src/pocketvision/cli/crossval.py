@@ -4,7 +4,7 @@ Each fold's run is judged on the part that it has not seen; these answers togeth
 over all images. The last run trains on everything and is what goes to a device; nothing is left to
 measure it with, so its figure is the cross-validated one, and its temperature and threshold are
 fitted on the folds' answers. Its validation images are those of the test split where there is one,
-else the last fold's, which it has seen: what they say is shown nowhere.
+else the last fold's, which it has seen: no figure of theirs is kept.
 """
 
 from __future__ import annotations

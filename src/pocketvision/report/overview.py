@@ -66,6 +66,7 @@ def data(run: Run) -> Markup:
         ("Data", run.words("dataset")),
         ("Layout", run.words("layout")),
         ("Model", run.words("model")),
+        ("Measured by", run.words("measured_by")),
         ("Started from", _origin(run)),
         ("Best epoch", figure(run.number("best_epoch"))),
         ("Validation loss", figure(run.number("loss"))),
