@@ -12,6 +12,7 @@ from pocketvision.cli.data import check
 from pocketvision.cli.doctor import doctor
 from pocketvision.cli.eval import evaluate
 from pocketvision.cli.export import export
+from pocketvision.cli.forecast import forecast
 from pocketvision.cli.import_weights import import_weights
 from pocketvision.cli.list import list_models
 from pocketvision.cli.predict import predict
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "compare": compare,
     "eval": evaluate,
     "predict": predict,
+    "forecast": forecast,
     "recalibrate-bn": recalibrate_bn,
     "export": export,
     "compile": compile_model,
@@ -61,6 +63,7 @@ ORDER = (
     "compare",
     "eval",
     "predict",
+    "forecast",
     "recalibrate-bn",
     "export",
     "compile",

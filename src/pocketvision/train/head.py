@@ -9,7 +9,7 @@ seed plays a part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 FOLDS = 5
 ITERATIONS = 60
 CHUNK_BYTES = 2**26  # of features in hand at a time: bounds the memory of maps
+HELD_BYTES = 2**28  # of standardised features that are kept while a layer is fitted
 JUDGED = 4000  # rows that cross-validation looks at, at most: enough to choose among a few decays
 # Seconds for each number of what is gone through: measured, 1280 features, 5 classes, 3423 rows.
 FIT_S, JUDGE_S = 1e-8, 3e-7
@@ -65,6 +66,7 @@ def fitted(
     *,
     anchored: bool = False,
     seed: int = 0,
+    decay: float | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     weights: np.ndarray | None = None,
     prior: np.ndarray | None = None,
@@ -72,6 +74,7 @@ def fitted(
     """The layer that fits features (n, d) or (n, d, h, w) of classes (n,); `start` holds its first
     values, which it stays near where `anchored`. The classes' `weights` (k,) scale the losses of
     their rows, `prior` (k,) is added to the logits while fitting, and is no part of the layer.
+    Without a `decay` cross-validation finds one.
 
     Raises Interrupted between two iterations once `should_stop` says so.
     """
@@ -82,7 +85,9 @@ def fitted(
     lean = _Lean(*(None if v is None else torch.from_numpy(v).float() for v in (weights, prior)))
     data = _Data(x, y, mean, deviation, anchored, should_stop, lean)
     first = _standardised(start, mean, deviation)
-    decay = _chosen(data, first, order(len(y), seed=seed, epoch=0)) if len(y) > FOLDS else DECAYS[0]
+    if decay is None:
+        shuffled = order(len(y), seed=seed, epoch=0)
+        decay = _chosen(data, first, shuffled) if len(y) > FOLDS else DECAYS[0]
     rows = torch.arange(len(y))
     made = _minimum(data, first, rows, decay)
     return Fitted(layer=_plain(made, mean, deviation), decay=decay, loss=data.loss(made, rows))
@@ -127,6 +132,13 @@ class _Data:
         for part in rows.split(size):
             x = (self.x[part] - self.mean.view(shape)) / self.deviation.view(shape)
             yield x, self.y[part]
+
+    def again(self, rows: Tensor) -> Callable[[], Iterable[tuple[Tensor, Tensor]]]:
+        """`chunks` for those who go through them many times: standardised once where they fit."""
+        if len(rows) * self.x[0].nbytes > HELD_BYTES:
+            return lambda: self.chunks(rows)
+        held = list(self.chunks(rows))
+        return lambda: held
 
     @torch.no_grad()
     def loss(self, layer: Layer, rows: Tensor) -> float:
@@ -179,6 +191,7 @@ def _minimum(
     weight = begin.weight.clone().requires_grad_()
     bias = begin.bias.clone().requires_grad_()
     anchor = first.weight if data.anchored else torch.zeros_like(first.weight)
+    chunks = data.again(rows)
     search = torch.optim.LBFGS(
         [weight, bias] if begin.biased else [weight],
         max_iter=ITERATIONS,
@@ -195,7 +208,7 @@ def _minimum(
         total.backward()
         value = total.item()
         layer = replace(begin, weight=weight, bias=bias)
-        for x, y in data.chunks(rows):
+        for x, y in chunks():
             loss = data.lean.loss(layer.logits(x), y) / len(rows)
             loss.backward()
             value += loss.item()
