@@ -290,5 +290,8 @@ def _say_end(out: Output, dataset: Dataset, setup: Setup, result: RunResult) -> 
         out.say(f"left out: {len(result.skipped)} unreadable images, listed in summary.json")
     summary: dict[str, Any] = jsonlib.loads((result.folder / "summary.json").read_text())
     teaching.say_end(out, summary)
+    for text in (figures.trust(summary), figures.weak(m, result.folder, setup.data)):
+        if text:
+            out.say(text)
     out.result({"run": result.folder, "bundle": result.bundle, "report": page, **summary})
     out.next("pocketvision", "export", result.bundle, "--data", setup.data)

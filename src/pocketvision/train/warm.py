@@ -5,6 +5,7 @@ and the last layer is fitted to what it gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ def fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Sto
     return end
 
 
-def _lean(job: Job) -> dict[str, np.ndarray]:
+def _lean(job: Job) -> dict[str, Any]:
     """What --balance asks of the fit: weights of the classes, drawn images as their mean, or what
     is added to the logits.
     """
