@@ -181,7 +181,7 @@ def _advice(f: Forecast) -> str:
             f"{100 * c.gain:+.1f} points (95% interval {100 * c.low:+.1f} to {100 * c.high:+.1f})"
         )
     else:
-        words.append("no class stands out: every interval holds 0")
+        words.append("no class stands out from the others by more than chance")
     if f.unjudged:
         words.append(f"{f.unjudged} more classes were not judged")
     return "\n".join(words)
