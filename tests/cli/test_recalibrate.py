@@ -107,3 +107,17 @@ def test_what_it_does_not_take_is_said(place, answer, tmp_path):
     )
     assert code == 3
     assert "'green', which the model does not know" in err
+
+
+def test_a_network_that_saw_the_validation_images_keeps_its_decision(place, answer, tmp_path):
+    """As after cross-validation, whose last run is on all images."""
+    series = shutil.copytree(place / "runs" / "photos", tmp_path / "series")
+    setup = json.loads((series / "setup.json").read_text())
+    (series / "setup.json").write_text(json.dumps(setup | {"folds": 3}))
+    code, out, err = answer(
+        "recalibrate-bn", series, "--data", place / "photos", "--output", tmp_path / "new"
+    )
+    assert code == 0, err
+    assert "3-fold cross-validation" in out
+    assert "calibration and threshold stay" in out
+    assert bundles.load(tmp_path / "new").decision == bundles.load(series / "bundle").decision

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.cli.of_run import bundle_source, dataset_of
+from pocketvision.cli.of_run import bundle_source, dataset_of, trained_on
 from pocketvision.cli.options import Flag, Json, Overwrite
 from pocketvision.cli.out import Output
 from pocketvision.cli.samples import images_of
@@ -15,10 +15,13 @@ from pocketvision.files import check_free
 from pocketvision.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from pocketvision.bundle import Bundle
     from pocketvision.cli.samples import Loaded
+    from pocketvision.decision import Decision
     from pocketvision.model import Network
     from pocketvision.tasks.classify import Metrics
     from pocketvision.train.source import Source
@@ -73,8 +76,13 @@ def recalibrate_bn(
     norms = _recalibrate(network, bundle, seen, batch)
     after, logits = _measured(network, bundle, val)
     facts = {"dataset": dataset.name, "images": len(seen.samples), "batch": batch}
-    made = _bundle(network, source, val, logits, after, facts, before.accuracy)
-    saved = _save(made, output, overwrite=overwrite)
+    note = trained_on(model, "val")
+    # Sureness on images that were trained on says nothing: then what was fitted before stays.
+    decision = bundle.decision if note else _decision(bundle, val, logits)
+    made = _bundle(network, source, after, facts | {"accuracy_before": before.accuracy})
+    saved = _save(replace(made, decision=decision), output, overwrite=overwrite)
+    if note:
+        out.say(f"{note}; calibration and threshold stay")
     out.say(
         f"{norms} norms measured on {len(seen.samples)} training images of {dataset.name}\n"
         f"accuracy on {after.n} validation images: {before.accuracy:.2%} before, "
@@ -119,37 +127,32 @@ def _truth(loaded: Loaded) -> np.ndarray:
     return np.array([s.label for s in loaded.samples], np.int64)
 
 
-def _bundle(
-    network: Network,
-    source: Source,
-    val: Loaded,
-    logits: np.ndarray,
-    after: Metrics,
-    facts: dict[str, Any],
-    before: float,
-) -> Bundle:
+def _bundle(network: Network, source: Source, after: Metrics, facts: Mapping[str, Any]) -> Bundle:
     from pocketvision.bench.host import host
     from pocketvision.bundle import bundle_of
-    from pocketvision.tasks.calibrate import fitted
 
     old = source.bundle
-    head = old.spec.heads[0][0]
     manifest = {
         "made_by": "recalibrate-bn",
         "model": old.spec.name,
         **facts,
         "start": dict(source.record),
-        "accuracy_before": before,
         "measured": after.to_dict(),
         "host": host(),
     }
-    made = bundle_of(
+    return bundle_of(
         network, old.preprocess, old.labels, manifest=manifest, images=old.golden_images
     )
+
+
+def _decision(old: Bundle, val: Loaded, logits: np.ndarray) -> dict[str, Decision]:
+    """Fitted anew on validation images, keeping the share that the old one was to keep."""
+    from pocketvision.tasks.calibrate import fitted
+
+    head = old.spec.heads[0][0]
     share = old.decision[head].known_share if head in old.decision else None
     share = share or TrainConfig().known_share
-    decision = fitted(logits, _truth(val), labels=old.labels[head], known_share=share)
-    return replace(made, decision={head: decision})
+    return {head: fitted(logits, _truth(val), labels=old.labels[head], known_share=share)}
 
 
 def _save(bundle: Bundle, output: Path, *, overwrite: bool) -> Path:
