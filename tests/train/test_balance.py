@@ -286,7 +286,7 @@ def test_a_hundred_to_one_set_is_learned_more_evenly(tmp_path):
         summary = json.loads((run.folder / "summary.json").read_text())
         assert saved.balance == kind
         assert (summary["balance"], summary["imbalance"]) == (kind or "none", 100)
-    assert min(found["sampler"], found["loss"], found["logit-adjust"]) > found[None] + 0.05
+    assert min(found["sampler"], found["loss"], found["logit-adjust"]) > found[None] + 0.03
     assert "class imbalance 100:1 (a 800 training images, c 8)" in notes[None][0]
     assert all(f"--balance {kind}" in notes[kind][0] for kind in ("sampler", "loss"))
 
