@@ -205,6 +205,11 @@ def _summary(
             "macro_recall": series.spread([row["macro_recall"] for row in rows]),
         },
         "runs": rows,
+        "per_class": [
+            {"class": c.name, "n": c.n, "correct": c.correct, "answered": c.answered,
+             "recall": c.recall if c.n else None, "interval": list(c.recall_interval)}
+            for c in metrics.per_class
+        ],
     }  # fmt: skip
 
 
@@ -254,7 +259,7 @@ def say(all_: Series, made: dict[str, Any]) -> None:
         f"over folds: {series.spread_words(row['accuracy'])}\n"
         f"mean recall over classes {made['macro_recall']:.2%}\n"
     )
-    out.table(_classes(all_.folder))
+    out.table([_class_row(c) for c in made["per_class"] if c["n"]])
     out.say("\nthe bundle was trained on all of them; what it was measured by are the folds")
     if "test" in made:
         test = made["test"]
@@ -265,16 +270,12 @@ def say(all_: Series, made: dict[str, Any]) -> None:
         )
 
 
-def _classes(folder: Path) -> list[dict[str, object]]:
-    rows = csv.DictReader((folder / "per_class.csv").read_text().splitlines())
-    return [
-        {
-            "class": r["class"],
-            "images": int(r["n"]),
-            "right": int(r["correct"]),
-            "recall": f"{float(r['recall']):.1%}",
-            "95% interval": f"{float(r['recall_low']):.1%} to {float(r['recall_high']):.1%}",
-        }
-        for r in rows
-        if r["n"] != "0"
-    ]
+def _class_row(row: dict[str, Any]) -> dict[str, object]:
+    low, high = row["interval"]
+    return {
+        "class": row["class"],
+        "images": row["n"],
+        "right": row["correct"],
+        "recall": f"{row['recall']:.1%}",
+        "95% interval": f"{low:.1%} to {high:.1%}",
+    }

@@ -263,6 +263,8 @@ def _several(all_: Series, resume: bool) -> None:
     samples = [s for rows in all_.dataset.splits.values() for s in rows]
     page, _ = report.write(all_.out, all_.folder, source=from_samples(samples))
     bundle = all_.folder / "bundle"
+    if text := figures.trust(made):
+        all_.out.say(text)
     all_.out.say(f"bundle: {bundle}\nreport: {page.resolve().as_uri()}")
     all_.out.result({"run": all_.folder, "bundle": bundle, "report": page, **made})
     all_.out.next("pocketvision", "export", bundle, "--data", all_.setup.data)
