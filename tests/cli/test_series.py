@@ -10,9 +10,10 @@ import pytest
 
 from pocketvision import bundle as bundles
 from pocketvision.cli.main import run
-from pocketvision.cli.series import shared_time, spread
+from pocketvision.cli.series import check_alone, shared_time, spread
 from pocketvision.cli.training import Progress
 from pocketvision.data.read import read
+from pocketvision.errors import UsageError
 from pocketvision.tasks.classify import wilson
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import StepDone
@@ -251,6 +252,13 @@ def test_calls_that_cannot_be(folded, seeded, data, tmp_path, capsys):
     assert "--folds 19 needs as many images, there are 18" in words("--folds", "19")
     assert "--patience chooses the epoch" in words("--folds", "3", "--patience", "2")
     assert "is not a pattern" in words("--group-by", "regex:(")
+
+
+def test_several_processes_are_refused():
+    check_alone({})
+    check_alone({"WORLD_SIZE": "1"})
+    with pytest.raises(UsageError, match="one process, the launcher started 2"):
+        check_alone({"WORLD_SIZE": "2"})
 
 
 def test_a_series_that_has_begun_keeps_its_shape(folded, data, capsys):

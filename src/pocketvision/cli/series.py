@@ -10,8 +10,9 @@ cut goes on to the bit, the others follow.
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,9 +99,10 @@ class Series:
     train: Callable[..., object]
 
     def check(self, *, resume: bool) -> None:
-        """Raise OutputExists for a folder that holds another run; UsageError for another length of
-        a series that has begun, whose finished runs cannot become longer.
+        """Raise OutputExists for a folder that holds another run; UsageError for several processes,
+        and for another length of a series that has begun, whose finished runs cannot become longer.
         """
+        check_alone(os.environ)
         if not resume:
             if self.folder.exists() and any(self.folder.iterdir()):
                 raise OutputExists(
@@ -145,6 +147,16 @@ class Series:
             return heard(event)
 
         return hear
+
+
+def check_alone(environment: Mapping[str, str]) -> None:
+    """Raise UsageError where a launcher started several processes."""
+    count = environment.get("WORLD_SIZE", "1")
+    if count != "1":
+        raise UsageError(
+            f"--folds and --seeds train in one process, the launcher started {count}; start it "
+            "without torchrun, or the runs one by one"
+        )
 
 
 def finished(folder: Path) -> bool:
