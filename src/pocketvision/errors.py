@@ -12,6 +12,7 @@ PocketvisionError                 1  something failed
 │   └── BundleError                  a bundle or artifact is damaged or foreign
 ├── GateError                     4  a promised figure was not reached
 │   └── ParityError                  an exported file does not answer like the original
+├── ProcessLost                   1  another process of the run is gone
 ├── MissingRuntime                5  an optional package is needed; names the pip line
 └── Interrupted                 130  stopped by the user after saving
 """
@@ -89,6 +90,10 @@ class GateError(PocketvisionError):
 
 class ParityError(GateError):
     """An exported file does not answer like the network it was made from."""
+
+
+class ProcessLost(PocketvisionError):
+    """Another process that trains the same network is gone, or cannot be reached."""
 
 
 class MissingRuntime(PocketvisionError, ImportError):

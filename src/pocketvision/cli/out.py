@@ -15,15 +15,19 @@ from pocketvision.bench import report
 
 
 class Output:
-    """Human text on stdout, or on stderr when `json` asks stdout for machine output."""
+    """Human text on stdout, or on stderr when `json` asks stdout for machine output; none of
+    either when `quiet`.
+    """
 
-    def __init__(self, *, json: bool) -> None:
-        self.json = json
+    def __init__(self, *, json: bool, quiet: bool = False) -> None:
+        self.json = json and not quiet
+        self.quiet = quiet
         self.stream: TextIO = sys.stderr if json else sys.stdout
 
     def say(self, text: str = "") -> None:
         """One or more lines for people."""
-        print(text, file=self.stream, flush=True)
+        if not self.quiet:
+            print(text, file=self.stream, flush=True)
 
     def result(self, value: Any) -> None:
         """The machine's answer, printed only under --json."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -43,6 +44,18 @@ class Setup:
         """What reading the data takes of it."""
         return {"seed": self.split_seed, "val_fraction": self.val_fraction,
                 "group_by": self.group_by}  # fmt: skip
+
+
+def free_folder(place: Path, *, given: bool, overwrite: bool) -> Path:
+    """The run's folder: numbered when the name was not given and is taken."""
+    folder = place
+    if overwrite and (folder / "setup.json").exists():
+        shutil.rmtree(folder)
+    number = 2
+    while folder.exists() and not given:
+        folder = place.with_name(f"{place.name}-{number}")
+        number += 1
+    return folder
 
 
 def dumps(setup: Setup) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,9 +17,10 @@ from pocketvision.cli.contract import contract
 from pocketvision.cli.options import DataOptions, Flag, Json, ModelOptions, Overwrite, spec_of
 from pocketvision.cli.origin import Origin
 from pocketvision.cli.out import Output, mebibytes, millions
+from pocketvision.cli.ranks import entered
 from pocketvision.cli.samples import cache
 from pocketvision.cli.series import Heard, Series, SeriesOptions
-from pocketvision.cli.setup import Setup, check_kept, dumps, saved_config, saved_setup
+from pocketvision.cli.setup import Setup, check_kept, dumps, free_folder, saved_config, saved_setup
 from pocketvision.cli.show import headline
 from pocketvision.cli.stopping import stop_on_signals
 from pocketvision.cli.told import Told, check_no_recipe, filled
@@ -34,6 +34,7 @@ from pocketvision.train.defaults import with_teachers
 if TYPE_CHECKING:
     from pocketvision.data.dataset import Dataset
     from pocketvision.train.events import Event
+    from pocketvision.train.ranks import Ranks
     from pocketvision.train.run import RunResult
     from pocketvision.train.source import Source
 
@@ -94,51 +95,57 @@ def train(
     from pocketvision.data.read import read
     from pocketvision.data.shard_files import with_files
 
-    out = Output(json=json)
-    if resume is not None:
-        origin.check_not_given(from_, model)
-        teaching.check_not_given(teacher)
-        check_no_recipe(recipe)
-        check_kept(resume, options, images, several)
-        folder, setup, line = resume, saved_setup(resume, data), ""
-        config = saved_config(resume, told.given, allow_changes=allow_changes)
-        dataset = read(data, **setup.split())
-        start = origin.kept(folder, setup.start, dataset, setup.spec)
-        teachers = teaching.kept(folder, setup.teachers)
-    else:
-        series.check_options(several)
-        dataset = read(data, **images.split())
-        start = origin.chosen(from_, model, options, dataset)
-        teachers = teaching.chosen(teacher)
-        found = filled(told, recipe, dataset, from_weights=start is not None)
-        config, line = origin.config_for(found.config, start), found.line
-        config = with_teachers(config, len(teachers))
-        setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
-        records = [dict(t.record) for t in teachers]
-        setup = replace(setup, teachers=records, recipe=found.recipe)
-        setup = replace(setup, folds=several.folds, seeds=several.seeds)
-        folder = _free(output, name or dataset.name, given=name is not None, overwrite=overwrite)
-    start = origin.with_contract(start, contract(setup, start))
-    _say_start(out, dataset, setup, folder, line)
-    dataset = with_files(dataset, "val", cache=cache())
-    origin.say(out, start, config)
-    teaching.say(out, teachers, config)
-    one = partial(_run, out, setup, folder, start, teachers)
-    if setup.folds or setup.seeds:
-        _several(
-            Series(
-                out=out,
-                dataset=dataset,
-                setup=setup,
-                config=config,
-                folder=folder,
-                train=partial(one, allow_changes=allow_changes),
-            ),
-            resume is not None,
+    with entered(os.environ, told.rank_timeout) as ranks:
+        out = Output(json=json, quiet=not ranks.first)
+        if resume is not None:
+            origin.check_not_given(from_, model)
+            teaching.check_not_given(teacher)
+            check_no_recipe(recipe)
+            check_kept(resume, options, images, several)
+            folder, setup, line = resume, saved_setup(resume, data), ""
+            config = saved_config(resume, told.given, allow_changes=allow_changes)
+            dataset = read(data, **setup.split())
+            start = origin.kept(folder, setup.start, dataset, setup.spec)
+            teachers = teaching.kept(folder, setup.teachers)
+        else:
+            series.check_options(several)
+            dataset = read(data, **images.split())
+            start = origin.chosen(from_, model, options, dataset)
+            teachers = teaching.chosen(teacher)
+            found = filled(told, recipe, dataset, from_weights=start is not None)
+            config, line = origin.config_for(found.config, start), found.line
+            config = with_teachers(config, len(teachers))
+            setup = _setup(data, dataset, model or MODEL_NAME, options, images, start)
+            records = [dict(t.record) for t in teachers]
+            setup = replace(setup, teachers=records, recipe=found.recipe)
+            setup = replace(setup, folds=several.folds, seeds=several.seeds)
+            place = output / (name or dataset.name)
+            free = partial(free_folder, place, given=name is not None, overwrite=overwrite)
+            folder = Path(ranks.said(lambda: str(free())))
+        start = origin.with_contract(start, contract(setup, start))
+        _say_start(out, dataset, setup, folder, line)
+        dataset = with_files(dataset, "val", cache=cache())
+        origin.say(out, start, config)
+        teaching.say(out, teachers, config)
+        one = partial(_run, out, setup, folder, start, teachers, ranks)
+        if setup.folds or setup.seeds:
+            _several(
+                Series(
+                    out=out,
+                    dataset=dataset,
+                    setup=setup,
+                    config=config,
+                    folder=folder,
+                    train=partial(one, allow_changes=allow_changes),
+                ),
+                resume is not None,
+            )
+            return
+        result = one(
+            dataset, config, folder, resume=resume is not None, allow_changes=allow_changes
         )
-        return
-    result = one(dataset, config, folder, resume=resume is not None, allow_changes=allow_changes)
-    _say_end(out, dataset, setup, result)
+        if ranks.first:
+            _say_end(out, dataset, setup, result)
 
 
 def _setup(
@@ -164,24 +171,13 @@ def _setup(
     )
 
 
-def _free(output: Path, name: str, *, given: bool, overwrite: bool) -> Path:
-    """The run's folder: numbered when the name was not given and is taken."""
-    folder = output / name
-    if overwrite and (folder / "setup.json").exists():
-        shutil.rmtree(folder)
-    number = 2
-    while folder.exists() and not given:
-        folder = output / f"{name}-{number}"
-        number += 1
-    return folder
-
-
 def _run(
     out: Output,
     setup: Setup,
     home: Path,
     start: Origin | None,
     teachers: Sequence[Source],
+    ranks: Ranks,
     dataset: Dataset,
     config: TrainConfig,
     folder: Path,
@@ -196,8 +192,10 @@ def _run(
     from pocketvision.train.trackers import Places
 
     preprocess = contract(setup, start)
-    check_folder(folder, resume=resume)
-    with stop_on_signals(out) as stop, Progress(out) as progress:
+    if ranks.first:
+        check_folder(folder, resume=resume)
+    listen = _Listening(progress := Progress(out), setup, home, start, teachers, heard)
+    with stop_on_signals(out) as stop, progress:
         try:
             return train_run(
                 dataset,
@@ -205,7 +203,7 @@ def _run(
                 config,
                 preprocess,
                 folder,
-                on_event=_Listening(progress, setup, home, start, teachers, heard),
+                on_event=listen if ranks.first else lambda event: None,
                 should_stop=stop.is_set,
                 resume=resume,
                 allow_changes=allow_changes,
@@ -213,6 +211,7 @@ def _run(
                 start=start.start if start else None,
                 places=Places.of(os.environ),
                 teachers=teachers,
+                ranks=ranks,
             )
         except Interrupted:
             progress.close()

@@ -22,6 +22,8 @@ class Chain(nn.Module):
     Shapes: (n, c_in, h, w) -> (n, c_out, h', w').
     """
 
+    drop = staticmethod(drop_path)
+
     def __init__(
         self,
         layers: dict[str, nn.Module],
@@ -44,7 +46,7 @@ class Chain(nn.Module):
 
     def _joined(self, x: Tensor, y: Tensor) -> Tensor:
         if self.training and self.drop_path:
-            y = drop_path(y, self.drop_path)
+            y = self.drop(y, self.drop_path)
         k = self.shortcut
         if k == self.c_out:
             return y + (x if x.shape[1] == k else x[:, :k])

@@ -17,6 +17,8 @@ INPUT = "x"
 class Sum(nn.Module):
     """a + b, then an activation. `drop_path` drops whole samples of the first, in training only."""
 
+    drop = staticmethod(drop_path)
+
     def __init__(self, act: str = "none", *, drop_path: float = 0.0) -> None:
         super().__init__()
         self.act = fused(act)
@@ -25,7 +27,7 @@ class Sum(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """The sum."""
         if self.training and self.drop_path:
-            a = drop_path(a, self.drop_path)
+            a = self.drop(a, self.drop_path)
         return self.act(a + b)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pocketvision.errors import DataError, PocketvisionError
 from pocketvision.files import new_folder, remove_leftovers
+from pocketvision.train.ranks import Ranks
 
 FORMAT = 1
 KEPT = 2  # one may be found damaged; then the one before serves
@@ -73,6 +74,21 @@ def _free(folder: Path, name: str) -> Path:
         return folder / name
     number = int(taken[-1].name.removeprefix(name).removeprefix("-") or 0)
     return folder / f"{name}-{number + 1:04d}"
+
+
+def handed_out(ranks: Ranks, read: Callable[[], Checkpoint]) -> Checkpoint:
+    """The checkpoint that the first process reads, on all: one on another machine may have no such
+    folder, and must not go on from another step.
+    """
+    if ranks.count == 1:
+        return read()
+    saved = read() if ranks.first else None
+    facts = ranks.said(lambda: saved and {**saved.facts, "path": str(saved.path)})
+    data = ranks.told(lambda: b"" if saved is None else save_tensors(dict(saved.tensors)))
+    if saved is not None:
+        return saved
+    path = Path(facts.pop("path"))
+    return Checkpoint(path=path, tensors=load_tensors(data), facts=facts)
 
 
 def found(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from time import perf_counter
 
 # In the order of a step, then what comes between steps.
-PARTS = ("augment", "forward", "backward", "update", "evaluation", "checkpoints")
+PARTS = ("augment", "forward", "backward", "exchange", "update", "evaluation", "checkpoints")
 
 
 class Clock:

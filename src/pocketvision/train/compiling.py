@@ -50,6 +50,8 @@ def _chosen(job: Job, cache: Cache | None) -> tuple[Choice, str]:
 def _worth_a_trial(job: Job) -> bool:
     """True for a long run of steps that are all alike."""
     plan, config = job.plan, job.config
+    if job.ranks.count > 1:  # what processes exchange inside a step cannot be compiled
+        return False
     if plan.first_hw != plan.last_hw or config.freeze is not None or config.distill:
         return False
     if config.time_s is not None and config.steps is None:

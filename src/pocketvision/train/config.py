@@ -187,6 +187,8 @@ class TrainConfig:
         "decides the last bits of losses", least=1)
     workers: int | None = opt(
         None, "threads that decode images (left out: one a core)", least=1, context=True)
+    rank_timeout: str = opt(
+        "5m", "with torchrun: how long processes wait for one that does not answer", context=True)
     skip_bad: bool = opt(
         False, "leave unreadable images out, counted and listed, instead of stopping", context=True)
     checkpoint_minutes: float = opt(5.0, "minutes between checkpoints", least=0, context=True)
@@ -200,6 +202,7 @@ class TrainConfig:
             check(f, getattr(self, f.name))
         if self.time is not None:
             seconds(self.time)
+        seconds(self.rank_timeout, flag="--rank-timeout")
         for name in self.trackers:
             if name not in TRACKERS:
                 raise UsageError(

@@ -18,6 +18,7 @@ from pocketvision.train.config import TrainConfig, digest
 from pocketvision.train.rules import flag
 
 NAME = "trace.json"
+PROCESSES = "processes"  # in a trace where there are several
 SHORT = 12  # digits that are shown
 PASSING = ("load_average",)  # differs from second to second
 
@@ -60,6 +61,7 @@ def unwritten(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """
     rows = {flag(f.name): f.default for f in fields(TrainConfig)}
     rows |= {name: now[name] for name in (flag("threads"), "torch", "processor") if name in now}
+    rows[PROCESSES] = 1
     return {name: value for name, value in rows.items() if name in now and name not in was}
 
 

@@ -21,13 +21,16 @@ from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
 from pocketvision.train.config import TrainConfig, digest
+from pocketvision.train.hashes import PROCESSES
+from pocketvision.train.ranks import ALONE, Ranks
 from pocketvision.train.rules import flag
 from pocketvision.train.schedule import Plan
 from pocketvision.train.start import Start
 
 # (uint8 (b, c, h, w), indices (b,), epoch, size) -> values 0..255 (b, c, *size), uint8 or float
 Augment = Callable[[Tensor, np.ndarray, int, tuple[int, int]], Tensor]
-# (network, batch) -> the mean loss over the batch, a scalar
+# (network, batch) -> the loss of a batch, a scalar: a mean in which every image counts the same, so
+# that the parts of a batch, and the shares of processes, add up
 Objective = Callable[[nn.Module, "Batch"], Tensor]
 BESIDE = "beside"
 LENGTH = ("epochs", "time", "steps")  # the plan holds what they came to
@@ -67,23 +70,51 @@ class Images:
 class Batch:
     """What a step sees: inputs float32 (b, c, h, w); classes int64 (b,), or where images are mixed
     the shares of all classes float32 (b, k); and which training images they are, (b,).
+
+    Of several processes each holds some rows of the batch, which has `whole`: in a part of it those
+    from `first` on.
     """
 
     x: Tensor
     truth: Tensor
     indices: np.ndarray
+    whole: int = 0
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def images(self) -> int:
+        """Of the whole batch."""
+        return self.whole or len(self)
 
-def parts(batch: Batch, count: int) -> Iterator[Batch]:
+
+def parts(batch: Batch, count: int, ranks: Ranks = ALONE) -> Iterator[Batch]:
     """A batch cut into `count` parts as even as can be, none of one image alone."""
-    n = len(batch)
+    done = 0
+    for first, own, size in shares(batch.images, count, ranks):
+        at = slice(done, done + len(own))
+        done = at.stop
+        yield replace(
+            batch,
+            x=batch.x[at],
+            truth=batch.truth[at],
+            indices=batch.indices[at],
+            whole=size,
+            first=first,
+        )
+
+
+def shares(n: int, count: int, ranks: Ranks) -> Iterator[tuple[int, range, int]]:
+    """For each of `count` parts of a batch of n: (the first row of it that is this process's, which
+    rows of the whole batch are, how many the part has).
+    """
     count = max(min(count, n // 2), 1)
     for k in range(count):
-        at = slice(k * n // count, (k + 1) * n // count)
-        yield replace(batch, x=batch.x[at], truth=batch.truth[at], indices=batch.indices[at])
+        start, stop = k * n // count, (k + 1) * n // count
+        own = ranks.part(stop - start)
+        yield own.start, range(start + own.start, start + own.stop), stop - start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +138,8 @@ class Job:
     The network is never changed; the run works on a copy. `objective` is what steps make smaller;
     all that decides it is in the config or in `about`, which joins the trace. `start` says what its
     first values were taken from; `cache` keeps what a frozen trunk gives of each image; `quota`
-    says how often each class comes where not as often as it has images.
+    says how often each class comes where not as often as it has images. `ranks` are the processes
+    that share the work: how many there are decides nothing but rounding.
     """
 
     network: Network
@@ -124,6 +156,7 @@ class Job:
     quota: Quota | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     taught: Taught | None = None
+    ranks: Ranks = ALONE
 
     def trace(self) -> dict[str, Any]:
         """All that decides the losses, as JSON values: must match to resume. Reads every image."""
@@ -138,6 +171,7 @@ class Job:
             "validation images": self.val.digest(),
             **({} if self.start is None else {"weights to start from": self.start.digest()}),
             **arithmetic(),
+            **({} if self.ranks.count == 1 else {PROCESSES: self.ranks.count}),
             **self.about,
         }
 

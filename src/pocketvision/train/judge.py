@@ -8,6 +8,7 @@ import torch
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
 from pocketvision.tasks import classify
+from pocketvision.train.ranks import Ranks
 
 
 @torch.no_grad()
@@ -21,6 +22,16 @@ def logits_of(network: Network, images_nhwc: np.ndarray, preprocess: Preprocess)
         )
     finally:
         network.train(was_training)
+
+
+def shared_logits(
+    network: Network, images_nhwc: np.ndarray, preprocess: Preprocess, ranks: Ranks
+) -> np.ndarray:
+    """The same, each process answering to its part of the images; all get all answers."""
+    n = len(images_nhwc)
+    if n < ranks.count:
+        return logits_of(network, images_nhwc, preprocess)
+    return ranks.gathered(logits_of(network, images_nhwc[ranks.part(n)], preprocess), n)
 
 
 def _answer(network: Network, x_nchw: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ Writes only below `folder`, what `record` says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.errors import DataError, Interrupted, PocketvisionError
+from pocketvision.errors import DataError, Interrupted, PocketvisionError, ProcessLost
 from pocketvision.tasks import classify
 from pocketvision.train import schedule, step, warm
 from pocketvision.train import state as states
@@ -34,10 +33,10 @@ from pocketvision.train.events import (
 )
 from pocketvision.train.hashes import Identity, context
 from pocketvision.train.job import Job
-from pocketvision.train.judge import logits_of
+from pocketvision.train.judge import shared_logits
 from pocketvision.train.pace import Pace
 from pocketvision.train.record import Record
-from pocketvision.train.resume import Goal, going_on
+from pocketvision.train.resume import Goal, check_alike, going_on
 
 
 def never() -> bool:
@@ -63,6 +62,7 @@ def fit(
     UsageError where a run to resume was another one; DataError where it has no checkpoint.
     """
     trace, goal = job.trace(), None
+    check_alike(trace, job.ranks)
     if resume:
         goal = going_on(folder, trace, job, allow_changes=allow_changes)
         yield from (Note(text=text) for text in goal.notes)
@@ -84,7 +84,7 @@ class _Run:
         changes = () if goal is None else goal.changes
         self.identity = Identity(trace=trace, context=context(job.config), changes=changes)
         self.state = states.fresh(job) if goal is None else goal.state(job)
-        self.record = Record(folder, self.identity, job.plan)
+        self.record = Record(folder, self.identity, job.plan, writes=job.ranks.first)
         self.pace = Pace()
         self.spent: dict[str, float] = {}
         guess = 0.0 if job.taught is None else job.taught.guess
@@ -96,7 +96,8 @@ class _Run:
         yield Planned(plan=self.job.plan, step=self.state.step)
         notes = self.record.begin(self.state, resumed=self.goal is not None)
         yield from (Note(text=text) for text in notes)
-        self.watch.losses.extend(self.record.losses.last(step.EXPLODED_STEPS))
+        known = self.job.ranks.said(lambda: self.record.losses.last(step.EXPLODED_STEPS))
+        self.watch.losses.extend(known)
         if self.goal is not None and self.goal.new:
             self.record.saved = None
             yield self.saved()
@@ -123,13 +124,13 @@ class _Run:
             return
         features = yield from warm.extracted(state.network, job, "train", should_stop)
         pace = (len(job.val) + len(job.train)) / (perf_counter() - begin)
-        end = warm.fit_last_(state.network, features, job, should_stop)
+        loss = warm.fit_last_(state.network, features, job, should_stop)
         state.network.train()
         state.fitted = True
         if state.average:
             state.average.update(0.0)
         state.seconds += perf_counter() - begin
-        yield self.epoch_zero(end.loss, images_per_s=pace)
+        yield self.epoch_zero(loss, images_per_s=pace)
         if job.config.freeze != "trunk":
             self.val_features = None
 
@@ -160,7 +161,7 @@ class _Run:
             over, minutes = self.epoch_is_over(), self.job.config.checkpoint_minutes
             if over:
                 yield self.epoch_done()
-            if should_stop():
+            if self.job.ranks.agreed(should_stop()):
                 yield self.saved()
                 raise Interrupted(self.words("stopped"))
             if self.watch.calm and self.record.is_due(minutes=minutes, epoch_over=over):
@@ -181,8 +182,10 @@ class _Run:
         except DataError as e:  # a shard that cannot be got; no weight has moved
             self.saved()
             raise DataError(f"{e}; {self.words('stopped')}, --resume goes on") from None
+        except ProcessLost as e:
+            raise ProcessLost(f"{e}; {self.record.last_good()}") from None
         except PocketvisionError as e:
-            raise PocketvisionError(self.advice(str(e), at)) from None
+            raise PocketvisionError(self.record.advice(str(e), at)) from None
         took_s = perf_counter() - begin
         state.seconds += took_s
         state.epoch_seconds += took_s
@@ -197,18 +200,6 @@ class _Run:
             loss=done.loss,
             lr=lr,
             images_per_s=self.pace.images_per_s,
-        )
-
-    def advice(self, problem: str, at: int) -> str:
-        """One line: what happened, where, what to try, what is kept."""
-        plan = self.job.plan
-        with suppress(PocketvisionError):  # the losses up to here help to see why
-            self.record.losses.put()
-        return (
-            f"{problem} at step {at + 1} (epoch {at // plan.per_epoch + 1}, learning rate "
-            f"{schedule.lr(at, plan):.3g}); try --lr {plan.peak_lr / 3:.1g}, --grad-clip 1 or a "
-            f"longer --warmup-epochs, in a new run or, with --allow-changes, in this one; "
-            f"{self.record.last_good()}"
         )
 
     def epoch_is_over(self) -> bool:
@@ -264,7 +255,7 @@ class _Run:
         """Figures and logits (n, k) on the validation images."""
         job, network = self.job, self.state.judged
         if self.val_features is None:
-            logits = logits_of(network, job.val.pixels, job.preprocess)
+            logits = shared_logits(network, job.val.pixels, job.preprocess, job.ranks)
         else:
             logits = warm.logits_of_features(network, self.val_features)
         return classify.measure(logits, job.val.truth, labels=job.labels), logits

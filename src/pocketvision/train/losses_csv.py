@@ -19,10 +19,11 @@ class LossesCsv:
     """The file of a run in `folder` that has taken `step` steps; nothing is written before `put`.
 
     `begins`: it knows all steps after this one; over 0 where a run of an older version, which wrote
-    no such file, or one whose file is gone, is resumed.
+    no such file, or one whose file is gone, is resumed. Without `writes` the file is another's.
     """
 
-    def __init__(self, folder: Path, *, step: int = 0) -> None:
+    def __init__(self, folder: Path, *, step: int = 0, writes: bool = True) -> None:
+        self.writes = writes
         self.path = folder / NAME
         known = _until(self.path, step)
         self.begins = step - len(known)
@@ -36,7 +37,9 @@ class LossesCsv:
 
     def put(self) -> None:
         """Have all that was noted on the disk. Raises PocketvisionError."""
-        if self._new:
+        if self._new and not self.writes:
+            self._new = []
+        elif self._new:
             data = b"".join(self._new)
             append(self.path, data, at=self._end)
             self._end, self._new = self._end + len(data), []

@@ -7,7 +7,7 @@ resume mixes the same way.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -69,6 +69,19 @@ def _span(middle: int, half: int, side: int) -> tuple[int, int]:
     """(begin, length) of 2 * half pixels about the middle, as far as they lie in 0..side."""
     begin, end = max(middle - half, 0), min(middle + half, side)
     return begin, end - begin
+
+
+def within(mix: Mix | None, own: np.ndarray) -> tuple[np.ndarray, Mix | None]:
+    """For a process that holds the rows `own` of a batch: (which images it needs, its own first and
+    then their partners; how those are mixed, right for the first ones).
+    """
+    if mix is None or len(own) == len(mix.partner):
+        return own, mix
+    needed = np.concatenate([own, np.setdiff1d(mix.partner[own], own)])
+    place = {image: i for i, image in enumerate(needed.tolist())}
+    partner = np.arange(len(needed))
+    partner[: len(own)] = [place[p] for p in mix.partner[own].tolist()]
+    return needed, replace(mix, partner=partner)
 
 
 def mixed_(x_nchw: Tensor, mix: Mix) -> Tensor:

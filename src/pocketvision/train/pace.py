@@ -59,6 +59,7 @@ def fitted(job: Job, *, time_s: float, since: float) -> Plan:
         last_s=last_s,
         evaluation_s=evaluation_s,
     )
+    steps = job.ranks.said(lambda: steps)  # each process has a clock of its own
     if steps < 1:
         raise UsageError(
             f"--time {job.config.time} leaves no time to train: reading the data took "
@@ -87,19 +88,19 @@ def _measured(job: Job, hw: tuple[int, int], budget_s: float) -> float:
     for _ in range(WARMUP_STEPS):
         step.taken(state, job, hw=hw)
     begin, first = perf_counter(), state.step
-    while perf_counter() - begin < budget_s:
+    while not job.ranks.agreed(perf_counter() - begin >= budget_s):
         step.taken(state, job, hw=hw)
     return (perf_counter() - begin) / (state.step - first)
 
 
 def evaluation_seconds(job: Job) -> float:
-    """Seconds that an evaluation takes, from a part of the validation images."""
+    """Seconds that an evaluation takes, from a part of the images; processes share it."""
     part = Images(pixels=job.val.pixels[:PROBE_IMAGES], truth=job.val.truth[:PROBE_IMAGES])
     network = states.fresh(job).network
     logits_of(network, part.pixels[:16], job.preprocess)
     begin = perf_counter()
     logits_of(network, part.pixels, job.preprocess)
-    return (perf_counter() - begin) * len(job.val) / len(part)
+    return (perf_counter() - begin) * len(job.val) / len(part) / job.ranks.count
 
 
 def head_seconds(job: Job, evaluation_s: float) -> float:

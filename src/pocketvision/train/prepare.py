@@ -262,7 +262,7 @@ def with_length(job: Job, folder: Path, *, since: float, resume: bool) -> Job:
     A resumed run that --time had measured keeps the steps that were found then.
     """
     if resume and job.config.time and job.config.steps is None:
-        steps = plan_of(resumable(folder)).steps
+        steps = job.ranks.said(lambda: plan_of(resumable(folder)).steps)
         job = replace(job, plan=schedule.lengthened(job.plan, job.config, steps))
     else:
         job = pace.timed(job, since=since)

@@ -9,13 +9,13 @@ checkpoint/    where it goes on: every few minutes, at the end of epochs, when i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 
 from pocketvision.errors import PocketvisionError
 from pocketvision.files import remove_leftovers
-from pocketvision.train import checkpoint, hashes, tables
+from pocketvision.train import checkpoint, hashes, schedule, tables
 from pocketvision.train import state as states
 from pocketvision.train.hashes import Identity
 from pocketvision.train.losses_csv import LossesCsv
@@ -28,11 +28,15 @@ SHARE = 0.02
 
 
 class Record:
-    """The files of a run. Every writer raises PocketvisionError that names the last good state."""
+    """The files of a run. Every writer raises PocketvisionError that names the last good state.
+    Of several processes one writes, and the others keep nothing.
+    """
 
-    def __init__(self, folder: Path, identity: Identity, plan: Plan) -> None:
-        self.folder, self.identity, self.plan = folder, identity, plan
-        self.losses = LossesCsv(folder)
+    def __init__(
+        self, folder: Path, identity: Identity, plan: Plan, *, writes: bool = True
+    ) -> None:
+        self.folder, self.identity, self.plan, self.writes = folder, identity, plan, writes
+        self.losses = LossesCsv(folder, writes=writes)
         self.saved_at = perf_counter()
         self.took_s = 0.0
         self.saved: tuple[int, bool] | None = None  # which state the newest checkpoint holds
@@ -41,8 +45,10 @@ class Record:
         """Say what run it is; go on in losses.csv behind the state's step. What a person should
         know of that comes back.
         """
+        self.losses = LossesCsv(self.folder, step=state.step, writes=self.writes)
+        if not self.writes:
+            return []
         remove_leftovers(self.folder)
-        self.losses = LossesCsv(self.folder, step=state.step)
         if resumed:
             self.saved = _mark(state)
         with self.keeping():
@@ -53,12 +59,16 @@ class Record:
 
     def results(self, state: State) -> None:
         """results.csv."""
-        with self.keeping():
-            tables.write_results(self.folder, state.rows)
+        if self.writes:
+            with self.keeping():
+                tables.write_results(self.folder, state.rows)
 
     def checkpoint(self, state: State) -> Path:
         """Write the state, unless it was just written."""
         begin, place = perf_counter(), self.folder / "checkpoint"
+        if not self.writes:
+            self.losses.put()
+            return place
         if self.saved == _mark(state):
             return checkpoint.found(place)[-1]
         fixed = {
@@ -87,6 +97,18 @@ class Record:
             yield
         except PocketvisionError as e:
             raise PocketvisionError(f"{e}; {self.last_good()}") from None
+
+    def advice(self, problem: str, at: int) -> str:
+        """One line: what happened at a step, what to try, what is kept."""
+        plan = self.plan
+        with suppress(PocketvisionError):  # the losses up to here help to see why
+            self.losses.put()
+        return (
+            f"{problem} at step {at + 1} (epoch {at // plan.per_epoch + 1}, learning rate "
+            f"{schedule.lr(at, plan):.3g}); try --lr {plan.peak_lr / 3:.1g}, --grad-clip 1 or a "
+            f"longer --warmup-epochs, in a new run or, with --allow-changes, in this one; "
+            f"{self.last_good()}"
+        )
 
     def last_good(self) -> str:
         """Which state is kept, in words."""

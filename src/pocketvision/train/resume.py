@@ -16,8 +16,9 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.train import checkpoint, schedule
 from pocketvision.train import state as states
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.hashes import unwritten
+from pocketvision.train.hashes import PROCESSES, unwritten
 from pocketvision.train.job import Job
+from pocketvision.train.ranks import Ranks
 from pocketvision.train.schedule import Plan
 from pocketvision.train.state import State
 from pocketvision.train.thaw import thawed
@@ -68,10 +69,11 @@ class Goal:
 
     def state(self, job: Job) -> State:
         """The state to go on from. Raises DataError where it does not fit the job."""
-        other = any(c.name in OPTIMIZERS for c in self.new)
-        state = states.restored(job, self.saved, new_optimizer=other)
+        new = any(c.name in OPTIMIZERS for c in self.new)
+        state = states.restored(job, self.saved, new_optimizer=new)
         old = plan_of(self.saved)
-        cut = self.new and old.steps % old.per_epoch and old.steps == state.step
+        other = [c for c in self.new if c.name != PROCESSES]
+        cut = other and old.steps % old.per_epoch and old.steps == state.step
         if cut and state.rows:  # its epoch was cut by the end, and goes on now
             state.rows.pop()
         return state
@@ -94,22 +96,38 @@ def going_on(
     folder: Path, trace: Mapping[str, Any], job: Job, *, allow_changes: bool = False
 ) -> Goal:
     """How a job, whose trace is given, goes on in `folder`. Raises DataError without a checkpoint,
-    UsageError listing what decides the losses and differs, unless that is allowed or the run only
-    becomes longer.
+    UsageError listing what decides the losses and differs, unless that is allowed, the run only
+    becomes longer, or another number of processes takes the same steps.
     """
-    saved = resumable(folder)
+    saved = checkpoint.handed_out(job.ranks, lambda: resumable(folder))
     old, step = plan_of(saved), saved.facts["step"]
     differ = differences({**saved.facts["trace"], "plan": plain(old)}, trace)
+    free = tuple(_change(step, *row) for row in differ if row[0] == PROCESSES)
+    differ = [row for row in differ if row[0] != PROCESSES]
     if [name for name, _ in differ] == ["plan"] and job.plan.steps > old.steps:
-        return Goal(saved=saved, new=(longer(old, job, step),))
+        return Goal(saved=saved, new=(longer(old, job, step), *free))
     if differ and not allow_changes:
         raise UsageError(
             "this run cannot be resumed, it would not be the same run: "
             f"{'; '.join(words for _, words in differ)}. Repeat the call with what it was, go on "
             "all the same with --allow-changes, or start a new run under another --name"
         )
-    new = (Change(step=step, name=name, words=words) for name, words in differ)
-    return Goal(saved=saved, new=tuple(new))
+    return Goal(saved=saved, new=(*(_change(step, *row) for row in differ), *free))
+
+
+def _change(step: int, name: str, words: str) -> Change:
+    return Change(step=step, name=name, words=words)
+
+
+def check_alike(trace: Mapping[str, Any], ranks: Ranks) -> None:
+    """Raise UsageError where this process is about to train something else than the first one."""
+    first: Mapping[str, Any] = ranks.said(lambda: trace)
+    if ranks.count > 1 and (differ := differences(first, trace)):
+        raise UsageError(
+            "this process would not train what rank 0 does (was: there, is: here): "
+            f"{'; '.join(words for _, words in differ)}. Give every process the same call, data "
+            "and versions"
+        )
 
 
 # -------------------------------------------------------------------------------------- differences
@@ -125,9 +143,10 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[st
     """(name, words) of what two traces do not share. The plan follows from settings and data, so
     it is listed only where these are the same.
     """
-    was = {**was, **unwritten(was, now)}
+    was, now = {**was, **unwritten(was, now)}, {**now, **unwritten(now, was)}
     names = [n for n in {**was, **now} if was.get(n) != now.get(n)]
-    names = [n for n in names if n != "plan"] or names
+    if set(names) - {"plan", PROCESSES}:
+        names = [n for n in names if n != "plan"]
     return [(name, in_words(name, was.get(name), now.get(name))) for name in names]
 
 
@@ -140,6 +159,8 @@ def in_words(name: str, was: Any, now: Any) -> str:
     if isinstance(was, list) and isinstance(now, list) and set(was) != set(now):
         gone, new = sorted(set(was) - set(now)), sorted(set(now) - set(was))
         return f"{name} differ (gone: {', '.join(gone) or 'none'}; new: {', '.join(new) or 'none'})"
+    if name == PROCESSES:
+        return f"{name} were {was}, are {now}: the same steps but for rounding"
     if name.startswith("--") or name in ("torch", "processor"):
         return f"{name} was {was}, is {now}"
     return f"the {name} changed"

@@ -41,9 +41,11 @@ from pocketvision.train.prepare import (
     remarks,
     with_length,
 )
+from pocketvision.train.ranks import ALONE, Ranks
 from pocketvision.train.source import Source
 from pocketvision.train.start import Start
 from pocketvision.train.taught import judged, teachers_of, with_teachers
+from pocketvision.train.together import check_ranks, in_turn
 from pocketvision.train.trackers import LOCAL, Places, Tracking, tracking
 from pocketvision.train.tuning import threads_for, using, with_threads
 
@@ -81,6 +83,7 @@ def train_run(
     start: Start | None = None,
     places: Places = LOCAL,
     teachers: Sequence[Source] = (),
+    ranks: Ranks = ALONE,
 ) -> RunResult:
     """Train `spec` on a dataset into `run_folder`; goes on from its checkpoint with `resume`,
     longer where the config says so, with `allow_changes` on other data or settings too.
@@ -88,27 +91,33 @@ def train_run(
     Prepared images are kept in `cache` for the next run, or in memory only. With `start` the first
     values are its own, not drawn, and `spec` and `preprocess` must be its too. Trackers that the
     config names write where `places` says. From `teachers` it learns what the config says, filled
-    in by `defaults.with_teachers`.
+    in by `defaults.with_teachers`. Of several `ranks` each calls this with the same arguments, and
+    the first one writes.
 
     Raises DataError for images that cannot be read (all of them named), LabelError and UsageError
     where network, classes and contract do not fit, OutputExists where the folder holds a run,
     Interrupted after saving, MissingRuntime for a tracker that is not installed, PocketvisionError
-    where the loss or the disk forbids to go on.
+    where the loss or the disk forbids to go on, ProcessLost where another process is gone.
     """
     since = perf_counter()
     check_fit(dataset, spec, preprocess, resume=resume)
     check_start(config, spec, start)
-    check_folder(run_folder, resume=resume)
+    if ranks.first:
+        check_folder(run_folder, resume=resume)
     masters = teachers_of(teachers, dataset.classes, preprocess, config)
     keep_freed_memory()
     facts = {"model": spec.name, "dataset": dataset.name, **config.to_dict()}
-    tell = tracking(config.trackers, run_folder, facts, on_event=on_event, places=places)
+    names = config.trackers if ranks.first else ()
+    tell = tracking(names, run_folder, facts, on_event=on_event, places=places)
     listen = Listening(tell, should_stop)
-    data = loaded(dataset, config, preprocess, listen=listen, cache=cache)
+    data = in_turn(
+        ranks, listen, lambda: loaded(dataset, config, preprocess, listen=listen, cache=cache)
+    )
     for text in remarks(data, config):
         tell(Note(text=text))
     config = balanced(config, data, tell)
-    job = replace(job_of(data, spec, config, preprocess, start), cache=cache)
+    job = replace(job_of(data, spec, config, preprocess, start), cache=cache, ranks=ranks)
+    check_ranks(job)
     job = with_teachers(job, masters, still=augmenting.still(config, dataset))
     found = threads_for(job, cache)
     if found.images_per_s:
@@ -126,8 +135,9 @@ def train_run(
             resume=resume,
             allow_changes=allow_changes,
         )
-        end = _last(with_closing(events, job), job, run_folder, tell)
-        bundle = kept(end, job, data, run_folder)
+        events = with_closing(events, job) if ranks.first else events
+        end = _last(events, job, run_folder, tell)
+        bundle = kept(end, job, data, run_folder) if ranks.first else run_folder / "bundle"
     return RunResult(
         folder=run_folder,
         bundle=bundle,
@@ -147,9 +157,9 @@ def _last(events: Iterator[Event], job: Job, folder: Path, tell: Tracking) -> Fi
     """
     with closing(tell):
         for event in events:
-            if isinstance(event, Planned):
+            if isinstance(event, Planned) and job.ranks.first:
                 write_json(folder / "config.json", job.config.to_dict())
-                write_json(folder / "env.json", host())
+                write_json(folder / "env.json", {**host(), "processes": job.ranks.count})
             tell(event)
     assert isinstance(event, Finished)
     return event

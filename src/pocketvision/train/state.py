@@ -14,12 +14,15 @@ from torch.optim import Optimizer
 
 from pocketvision.errors import DataError
 from pocketvision.model import Network
+from pocketvision.nn.rows import rows_
+from pocketvision.nn.sync import plain_, sync_
 from pocketvision.train import checkpoint, optim
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.ema import Average
 from pocketvision.train.events import Row
 from pocketvision.train.job import BESIDE, Job
+from pocketvision.train.ranks import Ranks
 from pocketvision.train.thaw import lr_scale
 
 # Batch-norm's averages should remember about as many images whatever the batch: those of ten
@@ -67,6 +70,8 @@ def fresh(job: Job) -> State:
     order = torch.channels_last if config.channels_last else torch.contiguous_format
     network = copy.deepcopy(job.network).to(memory_format=order).train()  # type: ignore[call-overload]
     set_momentum_(network, config)
+    if job.ranks.count > 1:
+        _shared_(network, job.ranks)
     average = Average(network) if config.ema else None
     if job.taught is not None and job.taught.beside is not None:
         network.add_module(BESIDE, copy.deepcopy(job.taught.beside))
@@ -83,10 +88,20 @@ def _runner(network: nn.Module, config: TrainConfig) -> nn.Module:
     return compiled
 
 
+def _shared_(network: Network, ranks: Ranks) -> None:
+    """Make a network one of several processes: with the first one's values, norms over the batch of
+    all, and dropout that knows which rows of it are here.
+    """
+    ranks.same_(network.state_dict().values())
+    sync_(network, ranks)
+    rows_(network)
+
+
 def bare(network: Network) -> Network:
-    """The network without what trained beside it."""
+    """The network without what trained beside it, and without other processes."""
     if BESIDE in dict(network.named_children()):
         delattr(network, BESIDE)
+    plain_(network)
     return network
 
 

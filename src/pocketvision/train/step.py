@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from pocketvision.data.order import Quota, balanced_order, numbered, order, repeated, windowed_order
 from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import PocketvisionError
+from pocketvision.nn.rows import see
 from pocketvision.preprocess import Preprocess, scale_and_bias
 from pocketvision.train import mixing, schedule
 from pocketvision.train.clock import Clock
-from pocketvision.train.job import Batch, Job, parts
+from pocketvision.train.job import Batch, Job, parts, shares
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
 from pocketvision.train.thaw import thaw_, thawed
@@ -54,12 +55,14 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> Taken
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
     with torch.random.fork_rng(devices=[]):
         value = accumulated(state.runner, seen, job, step, clock)
+    value = _summed(state.network, value, job)
+    clock.mark("exchange")
     _update(state, job)
     clock.mark("update")
     state.step += 1
-    state.loss_sum += value * len(seen)
-    state.seen += len(seen)
-    return Taken(loss=value, images=len(seen), seconds=clock.seconds)
+    state.loss_sum += value * seen.images
+    state.seen += seen.images
+    return Taken(loss=value, images=seen.images, seconds=clock.seconds)
 
 
 def _thaw(state: State, job: Job) -> None:
@@ -110,18 +113,26 @@ def _expect(step: int, job: Job) -> None:
 
 
 def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
-    """What a step sees at size `hw`."""
+    """What a step sees at size `hw`: of the whole batch the rows that are this process's."""
     config, numbers = job.config, numbers_of(step, job)
-    x = inputs(numbers, job, epoch=step // job.plan.per_epoch, hw=hw)
-    _expect(step, job)
-    indices = numbers % len(job.train)
-    truth = torch.from_numpy(job.train.truth[indices])
+    n, own = len(numbers), _own(len(numbers), job)
     strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}
-    mix = mixing.planned(len(x), hw, **strengths, seed=config.seed, step=step)
-    if mix is None:
-        return Batch(x=x, truth=truth, indices=indices)
-    shares = mixing.targets(truth, mix, len(job.labels.names))
-    return Batch(x=mixing.mixed_(x, mix), truth=shares, indices=indices)
+    mix = mixing.planned(n, hw, **strengths, seed=config.seed, step=step)
+    needed, mix = mixing.within(mix, own)
+    x = inputs(numbers[needed], job, epoch=step // job.plan.per_epoch, hw=hw)
+    _expect(step, job)
+    indices = numbers[needed] % len(job.train)
+    truth = torch.from_numpy(job.train.truth[indices])
+    if mix is not None:
+        x, truth = mixing.mixed_(x, mix), mixing.targets(truth, mix, len(job.labels.names))
+    b = len(own)
+    return Batch(x=x[:b], truth=truth[:b], indices=indices[:b], whole=n)
+
+
+def _own(n: int, job: Job) -> np.ndarray:
+    """Which rows of a batch of n this process sees: its share of each part of it."""
+    rows = [own for _, own, _ in shares(n, job.config.accumulate, job.ranks)]
+    return np.concatenate(rows)
 
 
 def inputs(numbers: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
@@ -155,30 +166,42 @@ def step_seed(seed: int, step: int, part: int = 0) -> int:
 
 
 def accumulated(network: nn.Module, seen: Batch, job: Job, step: int, clock: Clock) -> float:
-    """Gradients of the mean loss over a step's images, which comes back, a part of them at a time
-    with --accumulate; the global generator is seeded for each part.
+    """Gradients of the mean loss over a step's images, or of what this process's share adds to it,
+    which comes back; a part of them at a time with --accumulate, the global generator is seeded for
+    each part.
     """
     value = 0.0
-    for k, part in enumerate(parts(seen, job.config.accumulate)):
+    for k, part in enumerate(parts(seen, job.config.accumulate, job.ranks)):
         torch.manual_seed(step_seed(job.config.seed, step, k))
-        value += _backward(network, part, job, clock, share=len(part) / len(seen))
+        see(network, part.first, part.whole)
+        value += _backward(network, part, job, clock, share=len(part) / seen.images)
     return value
 
 
 def _backward(network: nn.Module, seen: Batch, job: Job, clock: Clock, *, share: float) -> float:
-    """Add the gradients of `share` times the mean loss over a batch, which comes back. Raises
-    PocketvisionError.
-    """
+    """Add the gradients of `share` times the mean loss over a batch, which comes back."""
     low = job.config.precision == "bfloat16"
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
         loss = job.objective(network, seen)
     loss = loss if share == 1 else loss * share
     value = loss.item()
     clock.mark("forward")
-    if not math.isfinite(value):
-        raise PocketvisionError(f"the loss became {value}")
     loss.backward()
     clock.mark("backward")
+    return value
+
+
+def _summed(network: nn.Module, value: float, job: Job) -> float:
+    """The mean loss over the whole batch, with its gradients in place of this process's share.
+    Raises PocketvisionError where it is not finite: on all processes, whichever one's is not.
+    """
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if job.ranks.count > 1 and gradients:
+        total = gradients[0].new_tensor(value)
+        job.ranks.sum_([*gradients, total])
+        value = total.item()
+    if not math.isfinite(value):
+        raise PocketvisionError(f"the loss became {value}")
     return value
 
 

@@ -4,13 +4,14 @@ cannot change.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from pocketvision.errors import Interrupted, UsageError
+from pocketvision.nn.rows import see
 from pocketvision.preprocess import Preprocess
 from pocketvision.tasks import classify
 from pocketvision.train import balance, losses, step
@@ -20,6 +21,7 @@ from pocketvision.train.distill import Lesson, paired, regressors
 from pocketvision.train.events import Answered, Note
 from pocketvision.train.job import Images, Job, Taught, parts
 from pocketvision.train.prepare import Listening
+from pocketvision.train.rounds import in_rounds, part_of
 from pocketvision.train.source import Source
 from pocketvision.train.teacher import Teacher, answers_of, teacher_of
 
@@ -91,10 +93,13 @@ def first_loss(job: Job) -> float:
     """The loss of the first batch before any step: about what guessing costs."""
     network = states.fresh(job).network
     whole = step.batch(0, job, hw=job.plan.first_hw)
-    seen = next(iter(parts(whole, job.config.accumulate)))
+    seen = next(iter(parts(whole, job.config.accumulate, job.ranks)))
+    see(network, seen.first, seen.whole)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(step.step_seed(job.config.seed, 0))
-        return float(job.objective(network, seen))
+        loss = job.objective(network, seen) * (len(seen) / seen.whole)
+    job.ranks.sum_([loss])
+    return float(loss)
 
 
 def _answers(
@@ -102,8 +107,13 @@ def _answers(
 ) -> np.ndarray:
     """A teacher's answers (n, k) about a split, with progress. Raises Interrupted."""
     images: Images = getattr(job, split)
-    run = answers_of(teacher, images, job.preprocess, hw=hw, cache=job.cache)
-    done = 0
+
+    def answer(rows: slice) -> Generator[int, None, np.ndarray]:
+        part = replace(images, pixels=part_of(images.pixels, rows), truth=images.truth[rows])
+        cache = job.cache if job.ranks.count == 1 else None
+        return answers_of(teacher, part, job.preprocess, hw=hw, cache=cache)
+
+    run, done = in_rounds(job.ranks, len(images), answer), 0
     while True:
         try:
             done += next(run)
@@ -111,7 +121,7 @@ def _answers(
             answers: np.ndarray = end.value
             return answers
         listen.on_event(Answered(split=split, done=done, total=len(images)))
-        if listen.should_stop():
+        if job.ranks.agreed(listen.should_stop()):
             raise Interrupted("stopped while a teacher answered; no step was taken")
 
 

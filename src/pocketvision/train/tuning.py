@@ -45,10 +45,14 @@ class Threads:
 
 def threads_for(job: Job, cache: Cache | None) -> Threads:
     """The threads that the config names, or those remembered for this job and machine, or the
-    fastest of a short trial on a copy of the network.
+    fastest of a short trial on a copy of the network; of several processes each has its cores.
     """
     if job.config.threads is not None:
         return Threads(count=job.config.threads, images_per_s={})
+    if job.ranks.count > 1:
+        # A trial would need all of them; cores are dealt out evenly, the first one's for all.
+        cores = max(usable_cores() // job.ranks.beside, 1)
+        return Threads(count=job.ranks.said(lambda: cores), images_per_s={})
     key = memo.key(job)
     known = memo.recalled(cache, "threads").get(key, 0)
     if 1 <= known <= usable_cores():

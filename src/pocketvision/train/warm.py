@@ -5,6 +5,7 @@ and the last layer is fitted to what it gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pocketvision.train.events import Event, Extracted
 from pocketvision.train.features import features_of
 from pocketvision.train.head import Fitted, Layer, fitted
 from pocketvision.train.job import Images, Job
+from pocketvision.train.rounds import in_rounds, part_of
 from pocketvision.train.start import last_layer
 
 Stop = Callable[[], bool]
@@ -30,7 +32,12 @@ def extracted(
     """
     images: Images = getattr(job, split)
     network.eval()
-    run, done = features_of(network, images.pixels, job.preprocess, cache=job.cache), 0
+
+    def answer(rows: slice) -> Generator[int, None, np.ndarray]:
+        part = part_of(images.pixels, rows)
+        return features_of(network, part, job.preprocess, cache=job.cache)
+
+    run, done = in_rounds(job.ranks, len(images), answer), 0
     while True:
         try:
             done += next(run)
@@ -38,14 +45,29 @@ def extracted(
             features: np.ndarray = end.value
             return features
         yield Extracted(split=split, done=done, total=len(images))
-        if should_stop():
+        if job.ranks.agreed(should_stop()):
             raise Interrupted("stopped while the frozen trunk ran over the images")
 
 
-def fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Stop) -> Fitted:
+def fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Stop) -> float:
     """Fit the network's last layer to features (n, d) of the training images, in place; near the
-    rows that the source gave where it knew the classes. Raises Interrupted.
+    rows that the source gave where it knew the classes. Returns the loss that is left. Of several
+    processes the first one does it. Raises Interrupted.
     """
+    if job.ranks.count == 1:
+        return _fit_last_(network, features, job, should_stop).loss
+    loss = None
+    if job.ranks.first:
+        with suppress(Interrupted):
+            loss = _fit_last_(network, features, job, should_stop).loss
+    loss = job.ranks.said(lambda: loss)
+    if loss is None:
+        raise Interrupted("stopped while the last layer was fitted")
+    job.ranks.same_(last_layer(network).state_dict().values())
+    return float(loss)
+
+
+def _fit_last_(network: Network, features: np.ndarray, job: Job, should_stop: Stop) -> Fitted:
     anchored = job.start is not None and job.start.rows is not None
     layer = read_layer(network)
     end = fitted(
