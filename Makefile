@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler bench-training bench-distill clean
+.PHONY: demo test test-targets check docs bench-preprocess bench-flowers bench-runtimes bench-weights bench-compiler bench-training bench-distill bench-resume clean
 
 # The time of the set-up counts: it is handed to the recipe, which writes the sum.
 demo:
@@ -49,6 +49,9 @@ bench-weights: .venv/test.stamp
 	$(BIN)/python recipes/bench_weights.py
 	$(BIN)/python recipes/transfer_hymenoptera.py
 	$(BIN)/python recipes/transfer_flowers5.py
+
+bench-resume: .venv/demo.stamp
+	$(BIN)/python recipes/kill_resume.py
 
 bench-compiler: .venv/bench.stamp
 	$(BIN)/python recipes/bench_compiler.py

@@ -157,6 +157,11 @@ def _transfer(r: dict[str, Any]) -> list[dict[str, object]]:
     return rows
 
 
+def _resume(r: dict[str, Any]) -> list[dict[str, object]]:
+    what = f"killed at {r['of']} random moments, resumed: losses and weights the same to the bit"
+    return [_row(what, f"{r['identical']} of {r['of']}", r)]
+
+
 def _row(what: str, figure: str, result: dict[str, Any]) -> dict[str, object]:
     return {"what": what, "figure": figure, "command": f"`{result['command']}`"}
 
@@ -168,6 +173,7 @@ SOURCES: dict[str, Callable[[dict[str, Any]], list[dict[str, object]]]] = {
     "flowers5": _flowers,
     "imported_weights": _transfer,
     "preprocess": _preprocess,
+    "resume": _resume,
 }
 
 

@@ -139,7 +139,10 @@ def test_what_changed_is_listed_and_refused(tmp_path):
     job = job_of()
     interrupted_after(job, tmp_path, 3)
     other = job_of(lr=0.5, epochs=9)
-    with pytest.raises(UsageError, match=r"--lr was 0.02, is 0.5\. Repeat .* --allow-changes"):
+    with pytest.raises(
+        UsageError,
+        match=r"--lr was 0.02, is 0.5; the plan changed: steps was 24, is 54\. Repeat .*allow-ch",
+    ):
         list(fit(other, tmp_path, resume=True))
     renamed = replace(job, labels=Labels(names=("low", "middle", "top")))
     with pytest.raises(UsageError, match=r"classes differ \(gone: high; new: top\)"):

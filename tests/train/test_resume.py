@@ -366,7 +366,7 @@ def test_changes_that_are_allowed_are_said_and_written_down(tmp_path):
     assert events[0] == Note(text="changed, and going on: --lr was 0.02, is 0.01")
     assert events[1] == Planned(plan=other.plan, step=7)
     words = "--lr was 0.02, is 0.01"
-    row = {"step": 7, "name": "--lr", "words": words, "exact": False}
+    row = {"step": 7, "name": "--lr", "words": words, "exact": False, "longer": False}
     assert [dict(c) for c in events[-1].identity.changes] == [row]
     assert json.loads((tmp_path / "trace.json").read_text())["changes"] == [row]
     # From then on it is the run's own setting, and the change stays in its record.

@@ -90,7 +90,7 @@ def test_older_traces_mean_the_defaults_of_settings_they_lack():
     older = {k: v for k, v in now.items() if k not in ("--threads", "--mixup")}
     assert differences(older, now) == []
     mixed = job_of(threads=2, mixup=0.2).trace()
-    assert differences(older, mixed) == [("--mixup", "--mixup was None, is 0.2")]
+    assert differences(older, mixed) == [("--mixup", "--mixup was left out, is 0.2")]
 
 
 def test_the_parts_of_the_time_add_up():

@@ -93,10 +93,11 @@ def saved_config(
     for f in fields(TrainConfig):
         fixed = not f.metadata["context"] and not allow_changes
         if fixed and f.name in given and given[f.name] != getattr(saved, f.name):
+            was = getattr(saved, f.name)
             raise UsageError(
-                f"{flag(f.name)} was {getattr(saved, f.name)!r} in {folder} and cannot change in a "
-                "resumed run; leave it out, go on all the same with --allow-changes, or start a "
-                "new run"
+                f"{flag(f.name)} was {'left out' if was is None else was} in {folder} and cannot "
+                "change in a resumed run; leave it out, go on all the same with --allow-changes, "
+                "or start a new run"
             )
     return replace(_longer(saved, lengths), **given)
 

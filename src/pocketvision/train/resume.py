@@ -30,13 +30,15 @@ OPTIMIZERS = ("--optimizer", "--momentum", "--nesterov", "--rmsprop-decay", "--r
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that is not as it was before `step`; `exact`: the run is still the one that its
-    settings say, to the bit, as if they had been so from the start.
+    settings say, to the bit, as if they had been so from the start. `longer`: it only goes on for
+    longer.
     """
 
     step: int
     name: str
     words: str
     exact: bool = False
+    longer: bool = False
 
     def row(self) -> dict[str, Any]:
         """JSON values."""
@@ -62,9 +64,7 @@ class Goal:
             f"{path} is damaged ({reason}); going on from {self.saved.path.name}, the one before"
             for path, reason in self.saved.rejected
         ]
-        changed = [
-            c.words if c.name == "plan" else f"changed, and going on: {c.words}" for c in self.new
-        ]
+        changed = [c.words if c.longer else f"changed, and going on: {c.words}" for c in self.new]
         return passed_over + changed
 
     def state(self, job: Job) -> State:
@@ -140,13 +140,14 @@ def plain(plan: Plan) -> dict[str, Any]:
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, words) of what two traces do not share. The plan follows from settings and data, so
-    it is listed only where these are the same.
+    """(name, words) of what two traces do not share. Of the plan, which follows from settings and
+    data, no more than its length where these differ.
     """
     was, now = {**was, **unwritten(was, now)}, {**now, **unwritten(now, was)}
     names = [n for n in {**was, **now} if was.get(n) != now.get(n)]
-    if set(names) - {"plan", PROCESSES}:
-        names = [n for n in names if n != "plan"]
+    if "plan" in names and set(names) - {"plan", PROCESSES}:
+        was, now = ({**row, "plan": {"steps": row["plan"]["steps"]}} for row in (was, now))
+        names = [n for n in names if was.get(n) != now.get(n)]
     return [(name, in_words(name, was.get(name), now.get(name))) for name in names]
 
 
@@ -162,7 +163,8 @@ def in_words(name: str, was: Any, now: Any) -> str:
     if name == PROCESSES:
         return f"{name} were {was}, are {now}: the same steps but for rounding"
     if name.startswith("--") or name in ("torch", "processor"):
-        return f"{name} was {was}, is {now}"
+        one, other = ("left out" if value is None else value for value in (was, now))
+        return f"{name} was {one}, is {other}"
     return f"the {name} changed"
 
 
@@ -182,6 +184,7 @@ def longer(old: Plan, job: Job, step: int) -> Change:
             name="plan",
             words=f"{length}: to the bit the run that it would have been from the start",
             exact=True,
+            longer=True,
         )
     what, first = other
     return Change(
@@ -189,6 +192,7 @@ def longer(old: Plan, job: Job, step: int) -> Change:
         name="plan",
         words=f"{length}, from step {step} on by the longer plan: not the run that it would have "
         f"been from the start, whose {what} differs from step {first} on",
+        longer=True,
     )
 
 
