@@ -64,6 +64,7 @@ DOING = {
     "_say_end": "writing the report",
     "trace": "hashing images",
     "fit": "between two steps",
+    "<module>": "importing",
 }
 CLOCKED = ("seconds", "images_per_s")
 PATIENCE_S = 300
@@ -207,11 +208,10 @@ def _killed(place: Place, after_s: float) -> dict[str, Any]:
 
 def doing(stack: str) -> str:
     """What a run was doing, from the stacks of its threads."""
-    for line in stack.splitlines():
-        name = line.rpartition(" in ")[2]
-        if "/pocketvision/" in line and name in DOING:
-            return DOING[name]
-    return "something between"
+    own = [line for line in stack.splitlines() if "/pocketvision/" in line]
+    names = [line.rpartition(" in ")[2] for line in own]
+    known = [DOING[name] for name in names if name in DOING]
+    return (known or [f"in {name}" for name in names] or ["starting"])[0]
 
 
 # ----------------------------------------------------------------------------------- results

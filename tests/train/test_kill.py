@@ -46,4 +46,7 @@ def test_what_a_run_was_doing_is_read_from_its_stack(recipe):
         '  File "/x/src/pocketvision/train/loop.py", line 9 in fit\n'
     )
     assert recipe["doing"](stack) == "taking a step"
-    assert recipe["doing"]("") == "something between"
+    assert recipe["doing"](stack.replace("taken", "x").replace("stepped", "y")) == (
+        "between two steps"
+    )
+    assert recipe["doing"]("") == "starting"
