@@ -8,9 +8,10 @@ expect    20 of 20 runs with the losses of the uninterrupted one at every step, 
 writes    results/resume.json
 
 A run of 75 steps writes a checkpoint every tenth of a second. Each of 20 runs is killed once, at a
-moment drawn evenly from a twentieth of the time from before the first image until the bundle is
-there; what it was doing is read from its stack a moment before. It is then resumed, or started anew
-with --overwrite where it had no checkpoint yet. With `--kills N` fewer run and nothing is written.
+moment drawn evenly from a twentieth of its way from before the first image until the bundle is there,
+in processor time, which other work on the machine does not stretch; what it was doing is read from
+its stack a moment before. It is then resumed, or started anew with --overwrite where it had no
+checkpoint yet. With `--kills N` fewer run and nothing is written.
 """
 
 from __future__ import annotations
@@ -163,24 +164,34 @@ def photos(root: Path, *, each: int = 160) -> Path:
 
 
 def _watched(place: Place) -> float:
-    """Seconds that a whole run takes from before its first image until its bundle stands."""
+    """Seconds that a whole run takes from before its first image until its bundle is there."""
     process = place.anew()
-    begun = _begun(place, process)
+    begun = last = _begun(place, process)
     while process.poll() is None and not (place.run / "bundle").exists():
+        last = _used_s(process)
         time.sleep(0.002)
-    lasted_s = time.monotonic() - begun
     _wait(place, process)
-    return lasted_s
+    return last - begun
 
 
 def _begun(place: Place, process: subprocess.Popen[bytes]) -> float:
-    """Wait for the line that comes before the first image."""
+    """Wait for the line that comes before the first image; the seconds that were used by then."""
     deadline = time.monotonic() + PATIENCE_S
     while BEGINS not in place.said.read_text():
         if process.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"the run did not begin:\n{place.said.read_text()}")
         time.sleep(0.002)
-    return time.monotonic()
+    return _used_s(process)
+
+
+def _used_s(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that a process has used; the clock where the system does not tell."""
+    try:
+        row = Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError:
+        return time.monotonic()
+    user, system = row.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _wait(place: Place, process: subprocess.Popen[bytes]) -> None:
@@ -193,8 +204,9 @@ def _killed(place: Place, after_s: float) -> dict[str, Any]:
     it was faster than that and over, it is run again and killed earlier.
     """
     process = place.anew()
-    begun = _begun(place, process)
-    time.sleep(max(begun + after_s - time.monotonic(), 0))
+    end = _begun(place, process) + after_s
+    while process.poll() is None and _used_s(process) < end:
+        time.sleep(0.001)
     process.send_signal(signal.SIGUSR1)
     written = time.monotonic() + 0.1
     while not place.stack.stat().st_size and time.monotonic() < written:
