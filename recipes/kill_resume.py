@@ -8,10 +8,10 @@ expect    20 of 20 runs with the losses of the uninterrupted one at every step, 
 writes    results/resume.json
 
 A run of 75 steps writes a checkpoint every tenth of a second. Each of 20 runs is killed once, at a
-moment drawn evenly from a twentieth of its way from before the first image until the bundle is there,
-in processor time, which other work on the machine does not stretch; what it was doing is read from
-its stack a moment before. It is then resumed, or started anew with --overwrite where it had no
-checkpoint yet. With `--kills N` fewer run and nothing is written.
+moment drawn evenly from a twentieth of its way from before the first image until the bundle is
+there, in processor time, which other work on the machine does not stretch; what it was doing is
+read from its stack a moment before. It is then resumed, or started anew with --overwrite where it
+had no checkpoint yet. With `--kills N` fewer run and nothing is written.
 """
 
 from __future__ import annotations
