@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketvision.errors import BundleError, MissingRuntime, PocketvisionError
+from pocketvision.export import signal_stack
 from pocketvision.export.metadata import KEYS, PREFIX, Metadata, parsed, texts
 from pocketvision.export.runtime import INPUT, as_input, check_precision, thread_count
 
@@ -118,7 +119,8 @@ class OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
         }
-        return self.core.compile_model(model, "CPU", options)
+        with signal_stack.kept():
+            return self.core.compile_model(model, "CPU", options)
 
 
 def load(path: Path, *, threads: int | None = None, precision: str | None = None) -> OpenVino:
