@@ -17,16 +17,16 @@ class Average:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._pairs = _pairs(self.network, network)
+        pairs = _pairs(self.network, network)
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """Move towards the network's present values; decay 0 copies them."""
-        for kept, value in self._pairs:
-            if not kept.is_floating_point():
-                kept.copy_(value)
-        floats = [(kept, value) for kept, value in self._pairs if kept.is_floating_point()]
-        own, new = (list(column) for column in zip(*floats, strict=True))
+        for kept, value in self._counts:
+            kept.copy_(value)
+        own, new = (list(column) for column in zip(*self._floats, strict=True))
         get_ema_multi_avg_fn(decay)(own, new, None)
 
 

@@ -195,14 +195,21 @@ def _summed(network: nn.Module, value: float, job: Job) -> float:
     """The mean loss over the whole batch, with its gradients in place of this process's share.
     Raises PocketvisionError where it is not finite: on all processes, whichever one's is not.
     """
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    if job.ranks.count > 1 and gradients:
-        total = gradients[0].new_tensor(value)
-        job.ranks.sum_([*gradients, total])
-        value = total.item()
+    if job.ranks.count > 1:
+        value = _exchanged(network, value, job)
     if not math.isfinite(value):
         raise PocketvisionError(f"the loss became {value}")
     return value
+
+
+def _exchanged(network: nn.Module, value: float, job: Job) -> float:
+    """The loss summed over all processes, and their gradients, in place."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if not gradients:
+        return value
+    total = gradients[0].new_tensor(value)
+    job.ranks.sum_([*gradients, total])
+    return float(total.item())
 
 
 def _update(state: State, job: Job) -> None:
