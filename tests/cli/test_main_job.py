@@ -67,6 +67,16 @@ def test_the_run_holds_what_people_look_for(job):
     assert summary["n"] == 8
 
 
+def test_each_split_is_said_to_be_read_once(tmp_path, answer, monkeypatch):
+    monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path / "cache"))
+    data = photos(tmp_path / "photos")
+    for name in ("fresh", "kept"):
+        argv = ["train", data, *TRAIN, "--steps", "2", "--output", tmp_path / "runs"]
+        code, out, err = answer(*argv, "--name", name)
+        assert code == 0
+        assert [(out + err).count(f"reading {split}: ") for split in ("train", "val")] == [1, 1]
+
+
 def test_the_data_folder_was_not_touched(job):
     assert {p.name for p in (job / "photos").iterdir()} == {"blue", "red"}
     assert len(list((job / "photos").rglob("*.*"))) == 40

@@ -17,6 +17,7 @@ from pocketvision.model import build
 from pocketvision.nn.sync import SyncNorm
 from pocketvision.train import features, rounds, step
 from pocketvision.train import state as states
+from pocketvision.train.batches import batch
 from pocketvision.train.clock import Clock
 from pocketvision.train.loop import fit
 from pocketvision.zoo.lookup import resolve
@@ -38,7 +39,7 @@ def gradients(job, at=2):
     job = replace(job, objective=exact)
     state = states.fresh(job)
     state.network.double()
-    seen = step.batch(at, job, hw=job.plan.first_hw)
+    seen = batch(at, job, hw=job.plan.first_hw)
     truth = seen.truth.double() if seen.truth.is_floating_point() else seen.truth
     seen = replace(seen, x=seen.x.double(), truth=truth)
     value = step.accumulated(state.network, seen, job, at, Clock())

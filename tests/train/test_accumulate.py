@@ -13,11 +13,12 @@ from pocketvision.data.order import order, repeated
 from pocketvision.train import schedule, step
 from pocketvision.train import state as states
 from pocketvision.train.augmenting import bound
+from pocketvision.train.batches import batch, indices_of, normalised, numbers_of
 from pocketvision.train.clock import Clock
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.job import parts
 from pocketvision.train.loop import fit
-from pocketvision.train.step import batch, indices_of, numbers_of, step_seed
+from pocketvision.train.step import step_seed
 from tests.train.test_loop import interrupted_after
 from tests.train.tiny import SIZE, job_of, losses
 
@@ -132,7 +133,7 @@ def test_the_first_copy_is_what_comes_without_repeats():
     image = torch.from_numpy(job.train.pixels[number : number + 1]).permute(0, 3, 1, 2)
     expected = augment(image, indices=[number], epoch=0, seed=0, config=PHOTO)
     ours = batch(0, job, hw=(SIZE, SIZE)).x[:1]
-    assert torch.equal(ours, step.normalised(expected, job.preprocess))
+    assert torch.equal(ours, normalised(expected, job.preprocess))
 
 
 def test_a_plan_does_not_know_of_repeats():

@@ -17,6 +17,7 @@ from pocketvision.errors import LabelError, UsageError
 from pocketvision.labels import Labels
 from pocketvision.model import build
 from pocketvision.train import balance
+from pocketvision.train.batches import batch, indices_of, numbers_of
 from pocketvision.train.config import TrainConfig, from_dict
 from pocketvision.train.defaults import with_teachers
 from pocketvision.train.events import Note
@@ -25,7 +26,6 @@ from pocketvision.train.loop import fit
 from pocketvision.train.losses import adjusted, cross_entropy, hard, plain, weighted
 from pocketvision.train.run import train_run
 from pocketvision.train.source import Source
-from pocketvision.train.step import batch, indices_of, numbers_of
 from tests.train.test_loop import interrupted_after
 from tests.train.tiny import CONTRACT, SIZE, job_of, losses, small_spec
 

@@ -12,11 +12,11 @@ from pocketvision.labels import Labels
 from pocketvision.preprocess import prepare
 from pocketvision.train import checkpoint
 from pocketvision.train import state as states
+from pocketvision.train.batches import augmented, indices_of, normalised
 from pocketvision.train.events import EpochDone, Finished, Note, Planned, Saved, StepDone
 from pocketvision.train.job import Images
 from pocketvision.train.loop import fit
 from pocketvision.train.pace import timed
-from pocketvision.train.step import indices_of, inputs
 from tests.train.tiny import CONTRACT, SIZE, job_of, losses
 
 
@@ -215,7 +215,7 @@ def test_inputs_equal_the_contracts(tmp_path):
         return x
 
     job = replace(job_of(), augment=plain)
-    x = inputs(np.array([3, 1]), job, epoch=0, hw=(SIZE, SIZE))
+    x = normalised(augmented(np.array([3, 1]), job, epoch=0, hw=(SIZE, SIZE)), job.preprocess)
     for row, index in zip(x, (3, 1), strict=True):
         np.testing.assert_allclose(row, prepare(job.train.pixels[index], CONTRACT), atol=1e-6)
     assert x.is_contiguous(memory_format=torch.channels_last)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketvision.errors import UsageError
+from pocketvision.train.batches import augmented, batch, indices_of, normalised
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import EpochDone
 from pocketvision.train.loop import fit
 from pocketvision.train.losses import cross_entropy
 from pocketvision.train.mixing import Mix, mixed_, pasted, planned, targets
-from pocketvision.train.step import batch, indices_of, inputs
 from tests.train.test_loop import interrupted_after
 from tests.train.tiny import SIZE, job_of, losses
 
@@ -155,7 +155,7 @@ def test_a_step_sees_the_mix_of_what_it_would_have_seen():
     seen = batch(4, job, hw=HW)
     x, truth = seen.x, seen.truth
     indices = indices_of(4, job)
-    whole = inputs(indices, plain, epoch=0, hw=HW)
+    whole = normalised(augmented(indices, plain, epoch=0, hw=HW), plain.preprocess)
     mix = planned(len(whole), HW, mixup=0, cutmix=1.0, seed=0, step=4)
     assert torch.equal(x, mixed_(whole, mix))
     assert torch.equal(truth, targets(torch.from_numpy(job.train.truth[indices]), mix, 3))

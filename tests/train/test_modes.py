@@ -6,10 +6,10 @@ import torch
 
 from pocketvision.decision import Decision
 from pocketvision.model import build
+from pocketvision.train.batches import normalised
 from pocketvision.train.closing import Closing
 from pocketvision.train.judge import logits_of
 from pocketvision.train.modes import Modes, by_batch, mixed_batches, modes, norms_of
-from pocketvision.train.step import normalised
 from tests.train.tiny import CONTRACT, images_of, small_spec
 from tests.weights.files import network as of_zoo
 

@@ -16,10 +16,10 @@ from pocketvision.data.shard_write import write_shards
 from pocketvision.data.shards import opened
 from pocketvision.errors import DataError, Interrupted, UsageError
 from pocketvision.preprocess import Preprocess
+from pocketvision.train.batches import indices_of
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.events import Note, Saved
 from pocketvision.train.run import train_run
-from pocketvision.train.step import indices_of
 from pocketvision.weights import download
 from tests.data.made import folder
 from tests.train.tiny import SIZE, job_of, losses, small_spec

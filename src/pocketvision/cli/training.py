@@ -64,7 +64,8 @@ class Progress:
             if self.reading != label:
                 self.task, self.reading = self.bar.add_task(label, total=event.total), label
             self.bar.update(self.task, completed=event.done)
-        elif event.done == event.total:
+        elif event.done == event.total and self.reading != label:  # a fresh cache says so twice
+            self.reading = label
             self._line(f"{label}: {event.total} images")
 
     def _planned(self, plan: Any, step: int) -> None:

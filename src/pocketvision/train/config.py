@@ -167,6 +167,9 @@ class TrainConfig:
     bn_momentum: float | None = opt(
         None, "weight of a batch in batch-norm's averages (left out: by batch size)",
         least=1e-4, most=1)
+    device: str = opt(
+        "auto", "where steps are taken: cpu, cuda, cuda:1; auto takes a GPU where PyTorch sees one",
+        context=True)
     precision: Literal["float32", "bfloat16"] = opt(
         "float32", "arithmetic of the forward pass", one_of=("float32", "bfloat16"))
     compile: Literal["auto", "on", "off"] = opt(

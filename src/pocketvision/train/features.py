@@ -19,6 +19,7 @@ from pocketvision.data.arrays import found_array, keep_array
 from pocketvision.data.cache import Cache
 from pocketvision.model import Head, Network
 from pocketvision.preprocess import Preprocess, scale_and_bias, to_tensor
+from pocketvision.train.device import where
 
 FORMAT = 1
 PIECE = 256  # images whose features are kept together
@@ -60,7 +61,7 @@ def weights_digest(network: nn.Module, *, skip: str = " ") -> str:
     for name, value in network.state_dict().items():
         if skip not in name:
             total.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            total.update(value.detach().contiguous().numpy().tobytes())
+            total.update(value.detach().contiguous().cpu().numpy().tobytes())
     return total.hexdigest()
 
 
@@ -111,4 +112,4 @@ def _batches(images: np.ndarray, preprocess: Preprocess) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def _run(network: Network, x: Tensor) -> np.ndarray:
-    return reading(network, x).contiguous().numpy()
+    return reading(network, x.to(where(network))).contiguous().cpu().numpy()

@@ -21,6 +21,7 @@ from pocketvision.labels import Labels
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
 from pocketvision.train.config import TrainConfig, digest
+from pocketvision.train.device import CPU, words
 from pocketvision.train.hashes import PROCESSES
 from pocketvision.train.ranks import ALONE, Ranks
 from pocketvision.train.rules import flag
@@ -139,7 +140,8 @@ class Job:
     all that decides it is in the config or in `about`, which joins the trace. `start` says what its
     first values were taken from; `cache` keeps what a frozen trunk gives of each image; `quota`
     says how often each class comes where not as often as it has images. `ranks` are the processes
-    that share the work: how many there are decides nothing but rounding.
+    that share the work: how many there are decides nothing but rounding. `device` is where steps
+    are taken; network and images are the processor's, the run's copy is moved there.
     """
 
     network: Network
@@ -157,6 +159,7 @@ class Job:
     about: Mapping[str, Any] = field(default_factory=dict)
     taught: Taught | None = None
     ranks: Ranks = ALONE
+    device: torch.device = CPU
 
     def trace(self) -> dict[str, Any]:
         """All that decides the losses, as JSON values: must match to resume. Reads every image."""
@@ -170,15 +173,15 @@ class Job:
             "training images": self.train.digest(),
             "validation images": self.val.digest(),
             **({} if self.start is None else {"weights to start from": self.start.digest()}),
-            **arithmetic(),
+            **arithmetic(self.device),
             **({} if self.ranks.count == 1 else {PROCESSES: self.ranks.count}),
             **self.about,
         }
 
 
-def arithmetic() -> dict[str, str]:
+def arithmetic(device: torch.device = CPU) -> dict[str, str]:
     """What decides the last bits of sums beside the threads: the version of torch, and which
-    kernels it picks on this processor.
+    kernels it picks on this processor or GPU.
     """
-    kernels = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    kernels = f"{platform.machine()} {words(device)}"
     return {"torch": str(torch.__version__), "processor": kernels}

@@ -8,6 +8,7 @@ import torch
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess
 from pocketvision.tasks import classify
+from pocketvision.train.device import where
 from pocketvision.train.ranks import Ranks
 
 
@@ -37,4 +38,4 @@ def shared_logits(
 def _answer(network: Network, x_nchw: np.ndarray) -> np.ndarray:
     # Free where the network runs in planes: the first convolution takes either order.
     x = torch.from_numpy(x_nchw).contiguous(memory_format=torch.channels_last)
-    return network(x).numpy()
+    return network(x.to(where(network))).cpu().numpy()

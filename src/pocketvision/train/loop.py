@@ -284,7 +284,7 @@ class _Run:
         metrics, logits = self.measured()
         epoch = state.best_epoch or -(-state.step // self.job.plan.per_epoch)
         return Finished(
-            network=states.bare(state.judged).eval(),
+            network=states.bare(state.judged).cpu().eval(),
             metrics=metrics,
             logits=logits,
             epoch=epoch,

@@ -17,6 +17,7 @@ from pocketvision.data.cache import Cache
 from pocketvision.errors import PocketvisionError
 from pocketvision.files import replace_file
 from pocketvision.train.config import digest
+from pocketvision.train.device import CPU, words
 from pocketvision.train.job import Job
 
 MOST = 200
@@ -31,6 +32,7 @@ def key(job: Job) -> str:
             "cpu": host()["cpu"],
             "size": list(job.plan.last_hw),
             "network": json.loads(spec_json.dumps(job.network.spec)),
+            **({} if job.device == CPU else {"device": words(job.device)}),
             "settings": {name: getattr(job.config, name) for name in SETTINGS},
         }
     )[:32]

@@ -88,7 +88,7 @@ def mixed_(x_nchw: Tensor, mix: Mix) -> Tensor:
     """The images mixed in place, float32 (n, c, h, w): own share * x + (1 - share) * partner's x,
     or the partner's pixels within the box.
     """
-    partner = torch.from_numpy(mix.partner)
+    partner = torch.from_numpy(mix.partner).to(x_nchw.device)
     if mix.box is None:
         other = x_nchw[partner]
         return x_nchw.mul_(mix.share).add_(other, alpha=1 - mix.share)

@@ -84,10 +84,14 @@ def state_of(opt: Optimizer, network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_state(opt: Optimizer, network: nn.Module, rows: Mapping[str, Tensor]) -> None:
-    """Put back what `state_of` gave, each tensor in the memory order of its parameter."""
+    """Put back what `state_of` gave, each tensor where its parameter is, in its memory order."""
     by_name = dict(network.named_parameters())
     for key, value in rows.items():
         name, entry = key.rsplit("/", 1)
         p = by_name[name]
-        own = torch.empty_like(p) if value.shape == p.shape else torch.empty_like(value)
+        own = (
+            torch.empty_like(p)
+            if value.shape == p.shape
+            else torch.empty_like(value, device=p.device)
+        )
         opt.state[p][entry] = own.copy_(value)

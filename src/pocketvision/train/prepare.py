@@ -20,6 +20,7 @@ from pocketvision.model import Network, build
 from pocketvision.preprocess import Preprocess, dumps
 from pocketvision.spec import NetSpec
 from pocketvision.train import augmenting, balance, losses, pace, schedule
+from pocketvision.train.batches import batch
 from pocketvision.train.config import TrainConfig, digest
 from pocketvision.train.events import Event, Loaded, Note
 from pocketvision.train.job import Images, Job
@@ -27,7 +28,6 @@ from pocketvision.train.norms import bare_layers, measure_, with_norms
 from pocketvision.train.outputs import Data
 from pocketvision.train.resume import plan_of, resumable
 from pocketvision.train.start import Start
-from pocketvision.train.step import batch
 
 Listener = Callable[[Event], None]
 MEASURED_BATCHES = 4

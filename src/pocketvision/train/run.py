@@ -25,6 +25,7 @@ from pocketvision.train import augmenting, loop
 from pocketvision.train.closing import with_closing
 from pocketvision.train.compiling import decided
 from pocketvision.train.config import TrainConfig
+from pocketvision.train.device import device_of
 from pocketvision.train.events import Event, Finished, Note, Planned
 from pocketvision.train.job import Job
 from pocketvision.train.memory import keep_freed_memory
@@ -100,6 +101,7 @@ def train_run(
     where the loss or the disk forbids to go on, ProcessLost where another process is gone.
     """
     since = perf_counter()
+    device = device_of(config.device, ranks)
     check_fit(dataset, spec, preprocess, resume=resume)
     check_start(config, spec, start)
     if ranks.first:
@@ -116,7 +118,8 @@ def train_run(
     for text in remarks(data, config):
         tell(Note(text=text))
     config = balanced(config, data, tell)
-    job = replace(job_of(data, spec, config, preprocess, start), cache=cache, ranks=ranks)
+    job = job_of(data, spec, config, preprocess, start)
+    job = replace(job, cache=cache, ranks=ranks, device=device)
     check_ranks(job)
     job = with_teachers(job, masters, still=augmenting.still(config, dataset))
     found = threads_for(job, cache)

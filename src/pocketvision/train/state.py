@@ -17,8 +17,10 @@ from pocketvision.model import Network
 from pocketvision.nn.rows import rows_
 from pocketvision.nn.sync import plain_, sync_
 from pocketvision.train import checkpoint, optim
+from pocketvision.train.ahead import Ahead
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.config import TrainConfig
+from pocketvision.train.device import CPU
 from pocketvision.train.ema import Average
 from pocketvision.train.events import Row
 from pocketvision.train.job import BESIDE, Job
@@ -37,7 +39,7 @@ class State:
     `runner` is what steps call: the network, or a compiled form with the same weights.
     `loss_sum` adds up the losses of the images of the epoch in progress, `seen` counts them.
     `fitted`: the last layer has been fitted to what a frozen trunk gives. `thawed`: how many depths
-    move; not kept, for it follows from the step.
+    move; not kept, for it follows from the step. `ahead` prepares batches where a GPU takes steps.
     """
 
     network: Network
@@ -55,6 +57,7 @@ class State:
     best_epoch: int = 0
     fitted: bool = False
     thawed: int = -1
+    ahead: Ahead | None = None
 
     @property
     def judged(self) -> Network:
@@ -68,16 +71,17 @@ def fresh(job: Job) -> State:
     """The state before the first step; the job's own network stays as it is."""
     config = job.config
     order = torch.channels_last if config.channels_last else torch.contiguous_format
-    network = copy.deepcopy(job.network).to(memory_format=order).train()  # type: ignore[call-overload]
+    network = copy.deepcopy(job.network).to(job.device, memory_format=order).train()  # type: ignore[call-overload]
     set_momentum_(network, config)
     if job.ranks.count > 1:
         _shared_(network, job.ranks)
     average = Average(network) if config.ema else None
     if job.taught is not None and job.taught.beside is not None:
-        network.add_module(BESIDE, copy.deepcopy(job.taught.beside))
+        network.add_module(BESIDE, copy.deepcopy(job.taught.beside).to(job.device))
     opt = optim.optimizer(network, config, share=lambda n: lr_scale(n, network.spec, config))
     runner = _runner(network, config)
-    return State(network=network, runner=runner, optimizer=opt, average=average)
+    ahead = None if job.device == CPU else Ahead(job)
+    return State(network=network, runner=runner, optimizer=opt, average=average, ahead=ahead)
 
 
 def _runner(network: nn.Module, config: TrainConfig) -> nn.Module:
@@ -126,7 +130,9 @@ def save(state: State, folder: Path, fixed: Mapping[str, Any]) -> Path:
         "average": state.average.network.state_dict() if state.average else {},
         "best": state.best,
     }
-    tensors = {f"{group}:{name}": t for group, rows in groups.items() for name, t in rows.items()}
+    tensors = {
+        f"{group}:{name}": t.cpu() for group, rows in groups.items() for name, t in rows.items()
+    }
     facts = {
         "step": state.step,
         "seconds": state.seconds,

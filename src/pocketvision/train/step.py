@@ -6,24 +6,23 @@ step taken again after a resume is the same step.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pocketvision.data.order import Quota, balanced_order, numbered, order, repeated, windowed_order
-from pocketvision.data.sharded import ShardedPixels
 from pocketvision.errors import PocketvisionError
 from pocketvision.nn.rows import see
-from pocketvision.preprocess import Preprocess, scale_and_bias
-from pocketvision.train import mixing, schedule
+from pocketvision.train import schedule
+from pocketvision.train.batches import batch
 from pocketvision.train.clock import Clock
-from pocketvision.train.job import Batch, Job, parts, shares
+from pocketvision.train.device import CPU
+from pocketvision.train.job import Batch, Job, parts
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
 from pocketvision.train.thaw import thaw_, thawed
@@ -48,12 +47,13 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> Taken
     any weight has moved. `hw` overrides the plan's image size.
     """
     step, plan, clock = state.step, job.plan, Clock()
-    seen = batch(step, job, hw=hw or schedule.size(step, plan))
+    size = hw or schedule.size(step, plan)
+    seen = batch(step, job, hw=size) if state.ahead is None else state.ahead.batch(step, size)
     clock.mark("augment")
     set_lr(state.optimizer, schedule.lr(step, plan))
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[] if job.device == CPU else [job.device]):
         value = accumulated(state.runner, seen, job, step, clock)
     value = _summed(state.network, value, job)
     clock.mark("exchange")
@@ -74,89 +74,6 @@ def _thaw(state: State, job: Job) -> None:
     if count != state.thawed:
         thaw_(state.network, count, config)
         state.thawed = count
-
-
-def indices_of(step: int, job: Job) -> np.ndarray:
-    """Which training images a step sees, (b,)."""
-    return numbers_of(step, job) % len(job.train)
-
-
-def numbers_of(step: int, job: Job) -> np.ndarray:
-    """The numbers of a step's samples, (b,): an image's index, plus n for each time that it came
-    before in this epoch. Augmentation draws by them, so that copies differ.
-    """
-    per_epoch, config = job.plan.per_epoch, job.config
-    groups = job.train.groups or len(job.train)
-    numbers = _order(groups, config.seed, step // per_epoch, config.repeats, job.quota)
-    return schedule.batch_of(numbers, step, per_epoch)
-
-
-@functools.lru_cache(maxsize=2)
-def _order(
-    groups: int | tuple[int, ...], seed: int, epoch: int, repeats: int, quota: Quota | None
-) -> np.ndarray:
-    """The order of so many images, or of those in shards of such sizes, or with a quota."""
-    if quota is not None:
-        n = len(quota.truth)
-        return numbered(repeated(balanced_order(quota, seed=seed, epoch=epoch), repeats) % n, n)
-    if isinstance(groups, int):
-        return repeated(order(groups, seed=seed, epoch=epoch), repeats)
-    return repeated(windowed_order(groups, seed=seed, epoch=epoch), repeats)
-
-
-def _expect(step: int, job: Job) -> None:
-    """Have the shards prepared that come a shard's worth of images later."""
-    pixels, groups = job.train.pixels, job.train.groups
-    if isinstance(pixels, ShardedPixels):
-        samples = max(groups) * job.config.repeats
-        pixels.expect(indices_of(step + -(-samples // job.config.step_images), job))
-
-
-def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
-    """What a step sees at size `hw`: of the whole batch the rows that are this process's."""
-    config, numbers = job.config, numbers_of(step, job)
-    n, own = len(numbers), _own(len(numbers), job)
-    strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}
-    mix = mixing.planned(n, hw, **strengths, seed=config.seed, step=step)
-    needed, mix = mixing.within(mix, own)
-    x = inputs(numbers[needed], job, epoch=step // job.plan.per_epoch, hw=hw)
-    _expect(step, job)
-    indices = numbers[needed] % len(job.train)
-    truth = torch.from_numpy(job.train.truth[indices])
-    if mix is not None:
-        x, truth = mixing.mixed_(x, mix), mixing.targets(truth, mix, len(job.labels.names))
-    b = len(own)
-    return Batch(x=x[:b], truth=truth[:b], indices=indices[:b], whole=n)
-
-
-def _own(n: int, job: Job) -> np.ndarray:
-    """Which rows of a batch of n this process sees: its share of each part of it."""
-    rows = [own for _, own, _ in shares(n, job.config.accumulate, job.ranks)]
-    return np.concatenate(rows)
-
-
-def inputs(numbers: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
-    """float32 (b, c, h, w): the samples of `numbers_of`, augmented, at size `hw`, scaled by the
-    contract.
-    """
-    pixels = torch.from_numpy(np.ascontiguousarray(job.train.pixels[numbers % len(job.train)]))
-    x = job.augment(pixels.permute(0, 3, 1, 2), numbers, epoch, hw)
-    memory = torch.channels_last if job.config.channels_last else torch.contiguous_format
-    # Put in order while still in 8 bits, a quarter of the bytes.
-    return normalised(x.contiguous(memory_format=memory), job.preprocess)
-
-
-def normalised(x: Tensor, preprocess: Preprocess) -> Tensor:
-    """Pixels 0..255 (n, c, h, w) -> the network's input, as the contract's last step does."""
-    scale, bias = (torch.from_numpy(v) for v in scale_and_bias(preprocess))
-    y = x.float() if x.dtype == torch.uint8 else x.clone()
-    if y.is_contiguous(memory_format=torch.channels_last):
-        # Rows of w * c numbers are vectors as long as can be; c alone would be read three by three.
-        width = y.shape[3]
-        rows = y.permute(0, 2, 3, 1).view(-1, width * y.shape[1])
-        rows.mul_(scale.repeat(width)).add_(bias.repeat(width))
-        return y
-    return y.mul_(scale[:, None, None]).add_(bias[:, None, None])
 
 
 def step_seed(seed: int, step: int, part: int = 0) -> int:
@@ -181,12 +98,12 @@ def accumulated(network: nn.Module, seen: Batch, job: Job, step: int, clock: Clo
 def _backward(network: nn.Module, seen: Batch, job: Job, clock: Clock, *, share: float) -> float:
     """Add the gradients of `share` times the mean loss over a batch, which comes back."""
     low = job.config.precision == "bfloat16"
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+    with torch.autocast(job.device.type, dtype=torch.bfloat16) if low else nullcontext():
         loss = job.objective(network, seen)
     loss = loss if share == 1 else loss * share
-    value = loss.item()
     clock.mark("forward")
     loss.backward()
+    value = loss.item()  # a GPU is waited for here, so its time counts as backward
     clock.mark("backward")
     return value
 

@@ -16,6 +16,7 @@ from pocketvision.preprocess import Preprocess
 from pocketvision.tasks import classify
 from pocketvision.train import balance, losses, step
 from pocketvision.train import state as states
+from pocketvision.train.batches import batch
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.distill import Lesson, paired, regressors
 from pocketvision.train.events import Answered, Note
@@ -92,7 +93,7 @@ def known_size(job: Job, *, still: bool) -> tuple[int, int] | None:
 def first_loss(job: Job) -> float:
     """The loss of the first batch before any step: about what guessing costs."""
     network = states.fresh(job).network
-    whole = step.batch(0, job, hw=job.plan.first_hw)
+    whole = batch(0, job, hw=job.plan.first_hw)
     seen = next(iter(parts(whole, job.config.accumulate, job.ranks)))
     see(network, seen.first, seen.whole)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -111,7 +112,7 @@ def _answers(
     def answer(rows: slice) -> Generator[int, None, np.ndarray]:
         part = replace(images, pixels=part_of(images.pixels, rows), truth=images.truth[rows])
         cache = job.cache if job.ranks.count == 1 else None
-        return answers_of(teacher, part, job.preprocess, hw=hw, cache=cache)
+        return answers_of(teacher, part, job.preprocess, hw=hw, cache=cache, device=job.device)
 
     run, done = in_rounds(job.ranks, len(images), answer), 0
     while True:

@@ -20,11 +20,12 @@ from pocketvision.data.config import NONE
 from pocketvision.errors import LabelError, UsageError
 from pocketvision.model import Network
 from pocketvision.preprocess import Preprocess, scale_and_bias
+from pocketvision.train.batches import normalised
+from pocketvision.train.device import CPU
 from pocketvision.train.features import weights_digest
 from pocketvision.train.job import Images
 from pocketvision.train.source import Source
 from pocketvision.train.start import rows_of
-from pocketvision.train.step import normalised
 
 FORMAT = 1
 KIND = "teacher"  # of arrays in the cache
@@ -170,6 +171,7 @@ def answers_of(
     *,
     hw: tuple[int, int],
     cache: Cache | None = None,
+    device: torch.device = CPU,
 ) -> Generator[int, None, np.ndarray]:
     """Returns float32 (n, k): the teacher's answers about whole images at the size `hw` of the run.
     Yields how many images came with each batch, so that the caller may stop.
@@ -183,7 +185,7 @@ def answers_of(
     rows = []
     for start in range(0, len(images), BATCH_SIZE):
         part = np.ascontiguousarray(images.pixels[start : start + BATCH_SIZE])
-        rows.append(teacher.answer(whole(part, preprocess, hw)).cpu().numpy())
+        rows.append(teacher.answer(whole(part, preprocess, hw).to(device)).cpu().numpy())
         yield len(part)
     made = np.concatenate(rows)
     if cache:

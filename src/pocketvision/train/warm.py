@@ -100,11 +100,11 @@ def _lean(job: Job) -> dict[str, Any]:
 
 
 def read_layer(network: Network) -> Layer:
-    """The network's last layer as a value."""
+    """The network's last layer as a value, on the processor."""
     (head,) = network.heads.values()
     module = last_layer(network)
-    weight = module.weight.detach().flatten(1).clone()
-    bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().clone()
+    weight = module.weight.detach().flatten(1).cpu().clone()
+    bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().cpu().clone()
     act = head.act if isinstance(head, MapHead) else None
     return Layer(weight=weight, bias=bias, act=act, biased=module.bias is not None)
 
