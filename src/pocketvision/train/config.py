@@ -79,7 +79,8 @@ class TrainConfig:
     rmsprop_epsilon: float | None = opt(
         None, "what rmsprop adds to the mean square, inside the root (0.001)", least=1e-12, most=10)
     warmup_epochs: float | None = opt(
-        None, "epochs over which the rate rises from 0, at most a fifth of the run (3)", least=0)
+        None, "epochs over which the rate rises; with cosine at most a fifth of the run (3)",
+        least=0)
     schedule: Literal["cosine", "constant", "exponential"] = opt(
         "cosine", "the rate after the warm-up; constant and exponential do not depend on how long "
         "the run is", one_of=("cosine", "constant", "exponential"))
