@@ -59,6 +59,7 @@ SEEDS = (0, 1, 2)
 # (training images, epochs) of the comparison of accuracies: what 2 cores do in the time.
 SHORT = {"mobilenet_v3_small": (1000, 12), "mobilenet_v2": (600, 10)}
 LEAST = {"mobilenet_v3_small": 1.6, "mobilenet_v2": 1.8}
+NOT_SHOWN = ("host", "hosts", "command")
 CONFIG = TrainConfig(batch_size=BATCH, eval_every=10**6, checkpoint_minutes=10**6)
 
 
@@ -279,6 +280,7 @@ def keep(part: str, found: dict[str, Any]) -> dict[str, Any]:
     for model, row in found.get("throughput", {}).items():
         rows[model] = {**rows.get(model, {}), **row}
     result = {**result, **found, "throughput": rows, "host": before}
+    result["command"] = "make bench-training"
     result["hosts"] = {**result.get("hosts", {}), part: before}
     replace_file(RESULT, json.dumps(result, indent=1) + "\n")
     return result
@@ -310,7 +312,7 @@ def main(arguments: list[str]) -> int:
     result: dict[str, Any] = {}
     for part in arguments or PARTS:
         result = keep(part, PARTS[part]())
-    print(json.dumps({k: v for k, v in result.items() if k not in ("host", "hosts")}, indent=1))
+    print(json.dumps({k: v for k, v in result.items() if k not in NOT_SHOWN}, indent=1))
     return 0 if reached(result) else 1
 
 

@@ -7,13 +7,13 @@ writes    docs/cli.md, docs/models.md, and what stands between the markers in do
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
+
+from figures import figures, machine, result_of
 
 from pocketvision.bench import report
 from pocketvision.cli.main import app
@@ -27,10 +27,6 @@ from pocketvision.zoo.papers import paper
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- figures: begin (make docs) -->", "<!-- figures: end -->"
-TRANSFERS = {
-    "hymenoptera": "ants and bees (245 photos), last layer on a frozen trunk",
-    "flowers5": "5 kinds of flowers, fine-tuned",
-}
 SHARED = ("width", "resolution", "classes", "in_channels", "numerics", "dropout")
 
 
@@ -78,123 +74,6 @@ def _model(name: str) -> dict[str, object]:
     }
 
 
-# ------------------------------------------------------------------------------------------ figures
-
-
-def figures() -> str:
-    """The README's table: each line from a file in results/, with the command that made it."""
-    rows = [row for name, make in SOURCES.items() for row in make(_result(name))]
-    table = report.markdown(rows, columns=("what", "figure", "command"))
-    return f"{table}\n\nMeasured on: {_machines()}. Raw figures: `results/`."
-
-
-def _demo(r: dict[str, Any]) -> list[dict[str, object]]:
-    shares = ", ".join(f"{name} {share:.2%}" for name, share in r["accuracy"].items())
-    times = ", ".join(f"{name} {ms:.2f}" for name, ms in r["median_ms"].items())
-    return [
-        _row("digits from scratch, held-out fifth", shares, r),
-        _row("one 32x32 image through it, median ms", times, r),
-        _row("from a clean clone to proven files, set-up included", f"{r['seconds']:.0f} s", r),
-    ]
-
-
-def _digits(r: dict[str, Any]) -> list[dict[str, object]]:
-    shares = ", ".join(f"{run['accuracy']:.2%}" for run in r["runs"])
-    text = f"{r['mean_accuracy']:.2%} ({shares})"
-    return [_row(f"digits, mean of {len(r['runs'])} seeds", text, r)]
-
-
-def _flowers(r: dict[str, Any]) -> list[dict[str, object]]:
-    text = f"{r['accuracy']:.2%} (95% interval {r['interval'][0]:.1%} to {r['interval'][1]:.1%})"
-    return [_row("5 kinds of flowers from scratch, 128 px, 10 minutes", text, r)]
-
-
-def _preprocess(r: dict[str, Any]) -> list[dict[str, object]]:
-    by_quality = {q.split()[1]: row for q, row in r.items() if q.startswith("quality ")}
-    plain = ", ".join(
-        f"{row['times_faster_than']['pillow']['median']:.2f} (quality {q})"
-        for q, row in by_quality.items()
-    )
-    whole = ", ".join(
-        f"{row['times_faster_than']['pillow, whole image resized']['median']:.2f}"
-        for row in by_quality.values()
-    )
-    what = "1000x750 JPEG to a 224 tensor, one core, times faster than Pillow"
-    return [
-        _row(f"{what}, same geometry", plain, r),
-        _row(f"{what}, whole image resized then cropped", whole, r),
-    ]
-
-
-def _compiler(r: dict[str, Any]) -> list[dict[str, object]]:
-    """The README's lines on the compiled library beside the runtimes."""
-    rows = [
-        _row(
-            f"7 networks compiled to C, times faster than the best of 3 runtimes, {n}",
-            f"{r[f'geomean_vs_best_peer_{k}']:.2f} (geometric mean)",
-            r,
-        )
-        for k, n in ((1, "1 thread"), (2, "2 threads"))
-    ]
-    for name, row in r["networks"].items():
-        times = "; ".join(
-            f"{n} threads: " + ", ".join(f"{k} {v:.2f}" for k, v in row[f"threads{n}"].items())
-            for n in (1, 2)
-        )
-        text = f"{times.replace('1 threads', '1 thread')}; floor {row['floor_ms']:.2f}"
-        rows.append(_row(f"{name} at 224, batch 1, median ms", text, r))
-    return rows
-
-
-def _transfer(r: dict[str, Any]) -> list[dict[str, object]]:
-    """The README's lines on runs from imported weights."""
-    rows = []
-    for name, t in r["transfer"].items():
-        low, high = t["interval"]
-        text = f"{t['accuracy']:.2%} (95% interval {low:.1%} to {high:.1%}) in {t['seconds']:.0f} s"
-        what = f"{TRANSFERS[name]}, from MobileNetV2's TFLite file, all included"
-        rows.append({"what": what, "figure": text, "command": "`make bench-weights`"})
-    return rows
-
-
-def _resume(r: dict[str, Any]) -> list[dict[str, object]]:
-    what = f"killed at {r['of']} random moments, resumed: losses and weights the same to the bit"
-    return [_row(what, f"{r['identical']} of {r['of']}", r)]
-
-
-def _row(what: str, figure: str, result: dict[str, Any]) -> dict[str, object]:
-    return {"what": what, "figure": figure, "command": f"`{result['command']}`"}
-
-
-SOURCES: dict[str, Callable[[dict[str, Any]], list[dict[str, object]]]] = {
-    "compiler": _compiler,
-    "demo": _demo,
-    "digits": _digits,
-    "flowers5": _flowers,
-    "imported_weights": _transfer,
-    "preprocess": _preprocess,
-    "resume": _resume,
-}
-
-
-def _result(name: str) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text())
-    return row
-
-
-def _machines() -> str:
-    found = {_machine(_result(name)["host"]) for name in SOURCES}
-    return "; ".join(sorted(found))
-
-
-def _machine(host: dict[str, Any]) -> str:
-    cpu, packages = host["cpu"], host["packages"]
-    names = ("torch", "onnxruntime", "openvino")
-    versions = ", ".join(f"{n} {packages[n]}" for n in names)
-    cores = cpu["usable_cores"]
-    return f"{cpu['model']}, {cores} {'core' if cores == 1 else 'cores'} ({versions})"
-
-
 def readme(old: str) -> str:
     """README.md with the figures of today between its markers."""
     before, rest = old.split(BEGIN)
@@ -203,10 +82,10 @@ def readme(old: str) -> str:
 
 def weights_page(old: str) -> str:
     """docs/weights.md with the figures of imported files between its markers."""
-    result = _result("imported_weights")
+    result = result_of("imported_weights")
     rows = [_imported(name, r) for name, r in result["files"].items()]
     before, rest = old.split(BEGIN)
-    table = f"{report.markdown(rows)}\n\nMeasured on: {_machine(result['host'])}."
+    table = f"{report.markdown(rows)}\n\nMeasured on: {machine(result['host'])}."
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
 
 
@@ -230,7 +109,7 @@ def _imported(name: str, r: dict[str, Any]) -> dict[str, object]:
 
 def transfer_page(old: str) -> str:
     """docs/transfer.md with the figures of runs from imported weights between its markers."""
-    result = _result("imported_weights")
+    result = result_of("imported_weights")
     rows = [
         {
             "data": name,
@@ -244,7 +123,7 @@ def transfer_page(old: str) -> str:
         for name, t in result["transfer"].items()
     ]
     before, rest = old.split(BEGIN)
-    table = f"{report.markdown(rows)}\n\nMeasured on: {_machine(result['host'])}; wall clock from "
+    table = f"{report.markdown(rows)}\n\nMeasured on: {machine(result['host'])}; wall clock from "
     table += "before Python starts until the report is written, with an empty cache."
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
 
