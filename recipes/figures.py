@@ -86,7 +86,7 @@ def _compiler(r: dict[str, Any]) -> list[dict[str, object]]:
 
 def _transfer(r: dict[str, Any]) -> list[dict[str, object]]:
     """The README's lines on runs from imported weights."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, t in r["transfer"].items():
         low, high = t["interval"]
         text = f"{t['accuracy']:.2%} (95% interval {low:.1%} to {high:.1%}) in {t['seconds']:.0f} s"
@@ -102,7 +102,7 @@ def _resume(r: dict[str, Any]) -> list[dict[str, object]]:
 
 def _training(r: dict[str, Any]) -> list[dict[str, object]]:
     """The README's lines on training's speed, and on what it costs in accuracy: nothing."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, row in r["throughput"].items():
         speed = (
             f"{row['ratio']:.2f} times ({row['ours_img_s']:.0f} images/s against "
