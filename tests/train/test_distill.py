@@ -286,8 +286,9 @@ def test_two_equal_teachers_teach_like_one(pair, distill):
 def test_kept_answers_serve_by_index(pair):
     student, teacher = pair
     batch = replace(a_batch(), indices=np.array([5, 0, 3, 2]))
-    kept = np.zeros((6, 3), np.float32)
-    kept[batch.indices] = teacher.answer(batch.x).numpy()
+    kept = np.zeros((2, 6, 3), np.float32)
+    batch = replace(batch, view=3)  # the second of two views
+    kept[1, batch.indices] = teacher.answer(batch.x).numpy()
     assert torch.equal(
         lesson(teacher)(student, batch), lesson(teacher, known=[kept])(student, batch)
     )

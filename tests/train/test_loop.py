@@ -215,7 +215,7 @@ def test_inputs_equal_the_contracts(tmp_path):
         return x
 
     job = replace(job_of(), augment=plain)
-    x = normalised(augmented(np.array([3, 1]), job, epoch=0, hw=(SIZE, SIZE)), job.preprocess)
+    x = normalised(augmented(np.array([3, 1]), job, view=0, hw=(SIZE, SIZE)), job.preprocess)
     for row, index in zip(x, (3, 1), strict=True):
         np.testing.assert_allclose(row, prepare(job.train.pixels[index], CONTRACT), atol=1e-6)
     assert x.is_contiguous(memory_format=torch.channels_last)

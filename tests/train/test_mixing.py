@@ -155,7 +155,7 @@ def test_a_step_sees_the_mix_of_what_it_would_have_seen():
     seen = batch(4, job, hw=HW)
     x, truth = seen.x, seen.truth
     indices = indices_of(4, job)
-    whole = normalised(augmented(indices, plain, epoch=0, hw=HW), plain.preprocess)
+    whole = normalised(augmented(indices, plain, view=0, hw=HW), plain.preprocess)
     mix = planned(len(whole), HW, mixup=0, cutmix=1.0, seed=0, step=4)
     assert torch.equal(x, mixed_(whole, mix))
     assert torch.equal(truth, targets(torch.from_numpy(job.train.truth[indices]), mix, 3))

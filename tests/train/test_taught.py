@@ -109,11 +109,21 @@ def test_kept_answers_change_no_bit(tmp_path, monkeypatch):
     """Without augmentation a teacher judges each image once: the same losses as in every step."""
     still = {"augment": "none", "distill": "kd"}
     _, kept = run(tmp_path / "kept", source(), source(1), **still)
-    monkeypatch.setattr(taught, "known_size", lambda job, still: None)
+    monkeypatch.setattr(taught, "known_views", lambda job, still: None)
     _, each = run(tmp_path / "each", source(), source(1), **still)
     assert [e.total for e in kept if isinstance(e, Answered) and e.split == "train"] == [43, 43]
     assert not [e for e in each if isinstance(e, Answered) and e.split == "train"]
     assert losses(kept) == losses(each)
+
+
+def test_views_that_come_again_are_judged_once(tmp_path, monkeypatch):
+    views = {"augment": "photo", "distill": "kd", "views": 2, "steps": 20}
+    _, kept = run(tmp_path / "kept", source(), source(1), **views)
+    monkeypatch.setattr(taught, "known_views", lambda job, still: None)
+    _, each = run(tmp_path / "each", source(), source(1), **views)
+    told = [(e.done, e.total) for e in kept if isinstance(e, Answered) and e.split == "train"]
+    assert told == [(43, 86), (86, 86)] * 2
+    assert losses(kept) == pytest.approx(losses(each), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +135,10 @@ def test_kept_answers_change_no_bit(tmp_path, monkeypatch):
         ({"augment": "none", "distill": "kd+at"}, False),
         ({"augment": "photo"}, False),
         ({"augment": "photo", "teacher_views": "1"}, True),
+        ({"augment": "photo", "views": 2}, True),
+        ({"augment": "photo", "views": 2, "cutmix": 1.0}, False),
+        ({"augment": "photo", "views": 2, "repeats": 2}, False),
+        ({"augment": "photo", "views": 2, "distill": "at"}, False),
     ],
 )
 def test_when_one_answer_serves(tmp_path, settings, once):

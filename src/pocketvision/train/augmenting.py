@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from pocketvision.data.augment import augment
 from pocketvision.data.config import PHOTO, PRESETS, AugmentConfig, PolicyConfig
 from pocketvision.data.dataset import Dataset
 from pocketvision.errors import UnknownName, closest
-from pocketvision.train.config import TrainConfig
+from pocketvision.train.config import TrainConfig, digest
 from pocketvision.train.job import Augment
 
 
@@ -63,6 +63,12 @@ def still(config: TrainConfig, dataset: Dataset) -> bool:
     """True where an image looks the same each time that it is seen, but for its size."""
     mixed = config.mixup or config.cutmix
     return chosen(config, dataset).still and policy(config) is None and not mixed
+
+
+def looks(config: TrainConfig, dataset: Dataset) -> str:
+    """A hash of all that decides how a view of an image looks, but for seed and size."""
+    rules = policy(config)
+    return digest({"changes": asdict(chosen(config, dataset)), "policy": rules and asdict(rules)})
 
 
 def bound(config: AugmentConfig, seed: int, policy: PolicyConfig | None = None) -> Augment:

@@ -67,6 +67,7 @@ class Prepared:
     mix: mixing.Mix | None
     own: int
     whole: int
+    view: int
 
 
 def batch(step: int, job: Job, *, hw: tuple[int, int]) -> Batch:
@@ -81,13 +82,30 @@ def prepared(step: int, job: Job, *, hw: tuple[int, int]) -> Prepared:
     strengths = {"mixup": config.mixup or 0.0, "cutmix": config.cutmix or 0.0}
     mix = mixing.planned(n, hw, **strengths, seed=config.seed, step=step)
     needed, mix = mixing.within(mix, own)
-    values = augmented(numbers[needed], job, epoch=step // job.plan.per_epoch, hw=hw)
+    view = view_of(step, job)
+    values = augmented(numbers[needed], job, view=view, hw=hw)
     _expect(step, job)
     indices = numbers[needed] % len(job.train)
     truth = torch.from_numpy(job.train.truth[indices])
     if mix is not None:
         truth = mixing.targets(truth, mix, len(job.labels.names))
-    return Prepared(values=values, truth=truth, indices=indices, mix=mix, own=len(own), whole=n)
+    return Prepared(
+        values=values,
+        truth=truth,
+        indices=indices,
+        mix=mix,
+        own=len(own),
+        whole=n,
+        view=view,
+    )
+
+
+def view_of(step: int, job: Job) -> int:
+    """Which of its augmented views an image shows at a step: a new one in each epoch, or those of
+    the first --views epochs again and again.
+    """
+    epoch = step // job.plan.per_epoch
+    return epoch if job.config.views is None else epoch % job.config.views
 
 
 def ready(seen: Prepared, job: Job) -> Batch:
@@ -97,7 +115,8 @@ def ready(seen: Prepared, job: Job) -> Batch:
         x = mixing.mixed_(x, seen.mix)
     b = seen.own
     truth = seen.truth[:b].to(job.device)
-    return Batch(x=x[:b], truth=truth, indices=seen.indices[:b], whole=seen.whole)
+    indices = seen.indices[:b]
+    return Batch(x=x[:b], truth=truth, indices=indices, whole=seen.whole, view=seen.view)
 
 
 def _own(n: int, job: Job) -> np.ndarray:
@@ -106,10 +125,10 @@ def _own(n: int, job: Job) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def augmented(numbers: np.ndarray, job: Job, *, epoch: int, hw: tuple[int, int]) -> Tensor:
-    """0..255 (b, c, h, w): the samples of `numbers_of`, augmented, at size `hw`."""
+def augmented(numbers: np.ndarray, job: Job, *, view: int, hw: tuple[int, int]) -> Tensor:
+    """0..255 (b, c, h, w): that view of the samples of `numbers_of`, at size `hw`."""
     pixels = torch.from_numpy(np.ascontiguousarray(job.train.pixels[numbers % len(job.train)]))
-    x = job.augment(pixels.permute(0, 3, 1, 2), numbers, epoch, hw)
+    x = job.augment(pixels.permute(0, 3, 1, 2), numbers, view, hw)
     memory = torch.channels_last if job.config.channels_last else torch.contiguous_format
     # Put in order while still in 8 bits, a quarter of the bytes.
     return x.contiguous(memory_format=memory)

@@ -108,6 +108,9 @@ class TrainConfig:
         "logit-adjust asks more of them; auto decides by how unequal they are (none)",
         one_of=("none", "auto", "sampler", "loss", "logit-adjust"))
     augment: str | None = opt(None, "augmentation preset (left out: chosen by the data)")
+    views: int | None = opt(
+        None, "augmented views of an image, which come again every so many epochs; what a teacher "
+        "says of them is kept (left out: new ones in each epoch)", least=1)
     crop_area: float | None = opt(
         None, "smallest share of the image that a random crop keeps, instead of the preset's",
         least=0.01, most=1)

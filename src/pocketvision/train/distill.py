@@ -115,14 +115,16 @@ def regressors(student: NetSpec, teachers: Sequence[Teacher], *, seed: int) -> n
 class Lesson:
     """The objective of a run with teachers; `config` has all that is said of them filled in.
 
-    `known` holds the logits (all training images, k) of each teacher where they were judged before;
-    without it teachers look at every batch. `still`: an image looks the same each time.
+    `known` holds the logits (views, all training images, k) of each teacher where they were judged
+    before; without it teachers look at every batch. `still`: an image looks the same each time, and
+    has one view. `looks`: a hash of all that decides how a view looks.
     """
 
     config: TrainConfig
     hard: Hard
     teachers: Sequence[Teacher]
     still: bool = False
+    looks: str = ""
     known: Sequence[np.ndarray] | None = None
 
     @property
@@ -148,7 +150,8 @@ class Lesson:
         """Each teacher's answers (n, k) about a batch."""
         if self.known is None:
             return [teacher.answer(batch.x) for teacher in self.teachers]
-        return [torch.from_numpy(z[batch.indices]).to(batch.x.device) for z in self.known]
+        view = batch.view % len(self.known[0])
+        return [torch.from_numpy(z[view, batch.indices]).to(batch.x.device) for z in self.known]
 
     def _answered(self, logits: Tensor, batch: Batch, answers: Sequence[Tensor]) -> Tensor:
         """The loss against labels, and with kd that against the teachers' answers."""

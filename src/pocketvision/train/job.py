@@ -73,7 +73,7 @@ class Batch:
     the shares of all classes float32 (b, k); and which training images they are, (b,).
 
     Of several processes each holds some rows of the batch, which has `whole`: in a part of it those
-    from `first` on.
+    from `first` on. `view`: which of the images' augmented views these are.
     """
 
     x: Tensor
@@ -81,6 +81,7 @@ class Batch:
     indices: np.ndarray
     whole: int = 0
     first: int = 0
+    view: int = 0
 
     def __len__(self) -> int:
         return len(self.indices)

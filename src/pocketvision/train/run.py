@@ -121,7 +121,12 @@ def train_run(
     job = job_of(data, spec, config, preprocess, start)
     job = replace(job, cache=cache, ranks=ranks, device=device)
     check_ranks(job)
-    job = with_teachers(job, masters, still=augmenting.still(config, dataset))
+    job = with_teachers(
+        job,
+        masters,
+        still=augmenting.still(config, dataset),
+        looks=augmenting.looks(config, dataset),
+    )
     found = threads_for(job, cache)
     if found.images_per_s:
         tell(Note(text=found.words))

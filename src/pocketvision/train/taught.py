@@ -5,10 +5,12 @@ cannot change.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pocketvision.errors import Interrupted, UsageError
 from pocketvision.nn.rows import see
@@ -16,13 +18,13 @@ from pocketvision.preprocess import Preprocess
 from pocketvision.tasks import classify
 from pocketvision.train import balance, losses, step
 from pocketvision.train import state as states
-from pocketvision.train.batches import batch
+from pocketvision.train.batches import augmented, batch, normalised
 from pocketvision.train.config import TrainConfig
 from pocketvision.train.distill import Lesson, paired, regressors
 from pocketvision.train.events import Answered, Note
 from pocketvision.train.job import Images, Job, Taught, parts
 from pocketvision.train.prepare import Listening
-from pocketvision.train.rounds import in_rounds, part_of
+from pocketvision.train.rounds import in_rounds
 from pocketvision.train.source import Source
 from pocketvision.train.teacher import Teacher, answers_of, teacher_of
 
@@ -40,15 +42,15 @@ def teachers_of(
     return [teacher_of(source, classes, preprocess, own_size=own) for source in sources]
 
 
-def with_teachers(job: Job, teachers: Sequence[Teacher], *, still: bool) -> Job:
-    """The job with teachers that look at every batch; the same job without any. `still`: an image
-    looks the same each time that it is seen.
+def with_teachers(job: Job, teachers: Sequence[Teacher], *, still: bool, looks: str = "") -> Job:
+    """The job with teachers that look at every batch; the same job without any. `still` and `looks`
+    as in `Lesson`.
     """
     if not teachers:
         return job
     config, spec = job.config, job.network.spec
     hard = losses.hard(config, balance.counts_of(job.train.truth, len(job.labels.names)))
-    lesson = Lesson(config=config, hard=hard, teachers=teachers, still=still)
+    lesson = Lesson(config=config, hard=hard, teachers=teachers, still=still, looks=looks)
     if lesson.parts != ["kd"]:
         for teacher in teachers:
             paired(spec, teacher.network.spec)
@@ -73,21 +75,69 @@ def judged(job: Job, listen: Listening) -> Job:
     assert isinstance(lesson, Lesson)
     answers = [_answers(job, t, "val", job.preprocess.size, listen) for t in lesson.teachers]
     records = _measured(job, lesson.teachers, answers, listen)
-    if (hw := known_size(job, still=lesson.still)) is not None:
-        known = [_answers(job, t, "train", hw, listen) for t in lesson.teachers]
+    if (views := known_views(job, still=lesson.still)) is not None:
+        known = [_answers_about(views, job, t, listen) for t in lesson.teachers]
         job = replace(job, objective=replace(lesson, known=known))
     return replace(job, taught=replace(taught, records=tuple(records), guess=first_loss(job)))
 
 
-def known_size(job: Job, *, still: bool) -> tuple[int, int] | None:
-    """(h, w) at which a training image is judged once for the whole run; None where teachers must
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """What teachers say their word about once: whole images of size `hw`, or `count` augmented
+    views of them.
+    """
+
+    hw: tuple[int, int]
+    count: int | None = None
+
+
+def known_views(job: Job, *, still: bool) -> Views | None:
+    """Views of training images that are judged once for the whole run; None where teachers must
     look at every batch: they see other pixels or sizes each time, or maps are asked for.
     """
-    if job.config.distill != "kd":
+    config, plan = job.config, job.plan
+    if config.distill != "kd":
         return None
-    if job.config.teacher_views == "1":
-        return job.preprocess.size
-    return job.plan.last_hw if still and job.plan.first_hw == job.plan.last_hw else None
+    if config.teacher_views == "1":
+        return Views(hw=job.preprocess.size)
+    if plan.first_hw != plan.last_hw:
+        return None
+    if still:
+        return Views(hw=plan.last_hw)
+    mixed = config.mixup or config.cutmix
+    if config.views is None or mixed or config.repeats > 1 or job.train.groups:
+        return None
+    return Views(hw=plan.last_hw, count=config.views)
+
+
+def _answers_about(views: Views, job: Job, teacher: Teacher, listen: Listening) -> np.ndarray:
+    """A teacher's answers (views, n, k) about the training images. Raises Interrupted."""
+    if views.count is None:
+        return _answers(job, teacher, "train", views.hw, listen)[None]
+    looks = [Look(job, views.hw, number=v, of=views.count) for v in range(views.count)]
+    return np.stack([_answers(job, teacher, "train", views.hw, listen, look) for look in looks])
+
+
+@dataclass(frozen=True)
+class Look:
+    """The `number`-th augmented view `of` so many of training images, at size `hw`."""
+
+    job: Job
+    hw: tuple[int, int]
+    number: int
+    of: int
+
+    def inputs(self, rows: np.ndarray) -> Tensor:
+        """float32 (n, c, *hw): what steps see of these images."""
+        values = augmented(rows, self.job, view=self.number, hw=self.hw)
+        return normalised(values, self.job.preprocess)
+
+    @property
+    def name(self) -> str:
+        """What sets its answers apart from those about other views."""
+        lesson = self.job.objective
+        assert isinstance(lesson, Lesson)
+        return f"{lesson.looks} seed {self.job.config.seed} view {self.number}"
 
 
 def first_loss(job: Job) -> float:
@@ -104,26 +154,49 @@ def first_loss(job: Job) -> float:
 
 
 def _answers(
-    job: Job, teacher: Teacher, split: str, hw: tuple[int, int], listen: Listening
+    job: Job,
+    teacher: Teacher,
+    split: str,
+    hw: tuple[int, int],
+    listen: Listening,
+    look: Look | None = None,
 ) -> np.ndarray:
-    """A teacher's answers (n, k) about a split, with progress. Raises Interrupted."""
+    """A teacher's answers (n, k) about a split, whole or by a look, with progress. Raises
+    Interrupted.
+    """
     images: Images = getattr(job, split)
+    n, of, before = len(images), look.of if look else 1, look.number if look else 0
 
     def answer(rows: slice) -> Generator[int, None, np.ndarray]:
-        part = replace(images, pixels=part_of(images.pixels, rows), truth=images.truth[rows])
-        cache = job.cache if job.ranks.count == 1 else None
-        return answers_of(teacher, part, job.preprocess, hw=hw, cache=cache, device=job.device)
+        part, alone = images, job.ranks.count == 1
+        if rows != slice(0, n):
+            part = replace(images, pixels=images.pixels[rows], truth=images.truth[rows])
+        inputs = None if look is None else partial(_seen, look, rows.start)
+        return answers_of(
+            teacher,
+            part,
+            job.preprocess,
+            hw=hw,
+            cache=job.cache if alone else None,
+            device=job.device,
+            inputs=inputs,
+            about=look.name if look else "",
+        )
 
-    run, done = in_rounds(job.ranks, len(images), answer), 0
+    run, done = in_rounds(job.ranks, n, answer), n * before
     while True:
         try:
             done += next(run)
         except StopIteration as end:
             answers: np.ndarray = end.value
             return answers
-        listen.on_event(Answered(split=split, done=done, total=len(images)))
+        listen.on_event(Answered(split=split, done=done, total=n * of))
         if job.ranks.agreed(listen.should_stop()):
             raise Interrupted("stopped while a teacher answered; no step was taken")
+
+
+def _seen(look: Look, first: int, rows: slice) -> Tensor:
+    return look.inputs(np.arange(first + rows.start, first + rows.stop))
 
 
 def _measured(

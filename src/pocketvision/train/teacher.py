@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,21 +172,29 @@ def answers_of(
     hw: tuple[int, int],
     cache: Cache | None = None,
     device: torch.device = CPU,
+    inputs: Callable[[slice], Tensor] | None = None,
+    about: str = "",
 ) -> Generator[int, None, np.ndarray]:
-    """Returns float32 (n, k): the teacher's answers about whole images at the size `hw` of the run.
-    Yields how many images came with each batch, so that the caller may stop.
+    """Returns float32 (n, k): the teacher's answers about whole images at the size `hw` of the run,
+    or about the `inputs` that are made of rows of them. Yields how many images came with each
+    batch, so that the caller may stop.
 
-    In a cache they lie by a hash of the teacher, the images and the run's contract.
+    In a cache they lie by a hash of the teacher, the images, the run's contract, and `about`, which
+    stands for what `inputs` does.
     """
-    key = _key(teacher, images, preprocess, hw) if cache else ""
+    key = _key(teacher, images, preprocess, hw, about) if cache else ""
     if cache and (found := found_array(cache, KIND, key, rows=len(images))) is not None:
         yield len(images)
         return found
     rows = []
     for start in range(0, len(images), BATCH_SIZE):
-        part = np.ascontiguousarray(images.pixels[start : start + BATCH_SIZE])
-        rows.append(teacher.answer(whole(part, preprocess, hw).to(device)).cpu().numpy())
-        yield len(part)
+        at = slice(start, min(start + BATCH_SIZE, len(images)))
+        if inputs is None:
+            x = whole(np.ascontiguousarray(images.pixels[at]), preprocess, hw)
+        else:
+            x = inputs(at)
+        rows.append(teacher.answer(x.to(device)).cpu().numpy())
+        yield len(x)
     made = np.concatenate(rows)
     if cache:
         keep_array(cache, KIND, key, made)
@@ -200,8 +208,10 @@ def whole(pixels_nhwc: np.ndarray, preprocess: Preprocess, hw: tuple[int, int]) 
     return normalised(still.contiguous(memory_format=torch.channels_last), preprocess)
 
 
-def _key(teacher: Teacher, images: Images, preprocess: Preprocess, hw: tuple[int, int]) -> str:
-    total = hashlib.sha256(f"{teacher.digest} {images.digest()}".encode())
+def _key(
+    teacher: Teacher, images: Images, preprocess: Preprocess, hw: tuple[int, int], about: str
+) -> str:
+    total = hashlib.sha256(f"{teacher.digest} {images.digest()}{about}".encode())
     # The number of threads decides the last bits of sums.
     total.update(repr((FORMAT, torch.__version__, torch.get_num_threads(), hw)).encode())
     for values in scale_and_bias(preprocess):
