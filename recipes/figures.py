@@ -20,8 +20,10 @@ TRANSFERS = {
 
 
 def figures() -> str:
-    """The README's table: each line from a file in results/, with the command that made it."""
-    rows = [row for name, make in SOURCES.items() for row in make(result_of(name))]
+    """The README's table: each line from a file in results/, with the command that made it. What
+    was never measured has no line.
+    """
+    rows = [row for name in measured() for row in SOURCES[name](result_of(name))]
     table = report.markdown(rows, columns=("what", "figure", "command"))
     return f"{table}\n\nMeasured on: {_machines()}. Raw figures: `results/`."
 
@@ -149,6 +151,11 @@ SOURCES: dict[str, Callable[[dict[str, Any]], list[dict[str, object]]]] = {
 }
 
 
+def measured() -> list[str]:
+    """The sources that have a result."""
+    return [name for name in SOURCES if (ROOT / "results" / f"{name}.json").exists()]
+
+
 def result_of(name: str) -> dict[str, Any]:
     """What a benchmark or recipe wrote."""
     row: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text())
@@ -156,7 +163,7 @@ def result_of(name: str) -> dict[str, Any]:
 
 
 def _machines() -> str:
-    found = {machine(result_of(name)["host"]) for name in SOURCES}
+    found = {machine(result_of(name)["host"]) for name in measured()}
     return "; ".join(sorted(found))
 
 
