@@ -298,6 +298,8 @@ def test_an_interrupt_leaves_nothing(bundle, tmp_path):
         "def stop():\n"
         "    while not [*Path('d').glob('.tmp-*/started')]: time.sleep(0.05)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
+        # A shell that puts its jobs into the background has them ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "threading.Thread(target=stop, daemon=True).start()\n"
         "from pocketvision.cli.main import run\n"
         f"sys.exit(run(['compile', {str(bundle)!r}, '-o', 'd/c', '--target', 'c99',"
