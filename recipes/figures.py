@@ -117,7 +117,8 @@ def _training(r: dict[str, Any]) -> list[dict[str, object]]:
             for side, key in (("pocketvision", "ours_accuracy"), ("plain", "plain_accuracy"))
         )
         rows.append(_row(f"the same, accuracy after {length}, 3 seeds", shares, r))
-    kept = r["cached_features"]
+    if (kept := r.get("cached_features")) is None:
+        return rows
     text = f"{kept['images_epoch_s']:.0f} s and {1000 * kept['features_epoch_s']:.1f} ms"
     rows.append(_row("an epoch over 3423 photos, and one over their kept features", text, r))
     return rows
