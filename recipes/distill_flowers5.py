@@ -10,9 +10,12 @@ Student: MobileNetV3-Small of width 0.5 from scratch at 64 px. Teacher: MobileNe
 96 px, which sees the student's pictures brought to that size: it is then right about 79% of the
 held-out photos, at 64 px about 74%, which is too little to teach. The split is that of flowers5.py.
 All students have the same epochs, augmentation and rates; temperature and share are those of the
-literature, the weight of attention was chosen on a fifth of the training photos (docs/log.md). Two
-runs go side by side on one thread each. A run that has its summary is not run again, so that a
-stopped recipe goes on where it was; delete runs/train/distill-* to start anew.
+literature; how many epochs, and the weight of attention, were chosen on a fifth of the training
+photos (docs/log.md): in the first 60 epochs a teacher brings little, after 240 the student alone
+has begun to know its photos by heart. Taught students see 20 augmented views of each photo again
+and again, which the teacher judges once; those alone see new ones in each epoch. Two runs go side
+by side on one thread each. A run that has its summary is not run again, so that a stopped recipe
+goes on where it was; delete runs/train/distill-* to start anew.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ TEACHER_FLAGS = (
     "--epochs 6 --resolution 96 --crop-fraction 1 --trunk-lr 1 --compile off --threads 1"
 )
 STUDENT = "--model mobilenet_v3_small --width 0.5 --resolution 64 --compile off --threads 1"
-EPOCHS = 30
+EPOCHS = 240
 SEEDS = (0, 1, 2)
 # What each variant adds to the same call; "none" has no teacher.
 VARIANTS = {
@@ -51,7 +54,7 @@ VARIANTS = {
     "at": "--distill at --at-weight 10",
     "kd+at": "--distill kd+at --temperature 4 --distill-weight 0.9 --at-weight 10",
 }
-SEEN = "--teacher-size own"
+SEEN = "--teacher-size own --views 20"
 LEAST_GAIN = 0.02
 AT_ONCE = 2
 
