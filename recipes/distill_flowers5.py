@@ -2,7 +2,8 @@
 
 command   POCKETVISION_WEIGHTS=... POCKETVISION_DATA=... make bench-distill
 machine   2 quiet cores, no GPU
-time      45 minutes
+time      about an hour for none and kd; at and kd+at judge every batch, over an hour a run (by the
+          seconds of their epochs; the whole has not been run yet)
 expect    mean accuracy with kd at least 2 points above that without a teacher
 writes    runs/train/distill-* and results/distill.json
 

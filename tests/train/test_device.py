@@ -53,7 +53,9 @@ def test_processes_side_by_side_take_one_each(gpus):
         device_of("auto", Ranks(rank=2, count=3, local=2, beside=3))
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "mps", "", "cpu:0"])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "mps", "auto:1", "", "cpu:0"]
+)
 def test_other_names_are_refused(name, gpus):
     with pytest.raises(UsageError, match="--device must be auto, cpu, cuda or cuda:N"):
         device_of(name)

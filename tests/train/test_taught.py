@@ -138,6 +138,7 @@ def test_views_that_come_again_are_judged_once(tmp_path, monkeypatch):
         ({"augment": "photo", "views": 2}, True),
         ({"augment": "photo", "views": 2, "cutmix": 1.0}, False),
         ({"augment": "photo", "views": 2, "repeats": 2}, False),
+        ({"augment": "photo", "views": 2, "balance": "sampler"}, False),
         ({"augment": "photo", "views": 2, "distill": "at"}, False),
     ],
 )

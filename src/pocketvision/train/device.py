@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -19,9 +20,11 @@ def device_of(name: str, ranks: Ranks = ALONE) -> torch.device:
 
     Raises UsageError for another name, and for a GPU that is not there.
     """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
         return CPU
-    number = re.fullmatch(r"(?:cuda|auto)(?::(\d+))?", name)
+    number = re.fullmatch(r"cuda(?::(\d+))?", name)
     if number is None:
         raise UsageError(f"--device must be auto, cpu, cuda or cuda:N, got {name!r}")
     index = ranks.local if number[1] is None else int(number[1])
@@ -50,8 +53,13 @@ def where(network: nn.Module) -> torch.device:
     return next((p.device for p in network.parameters()), CPU)
 
 
+def forked(device: torch.device) -> AbstractContextManager[None]:
+    """A block that may seed and draw: the generators of a step there are put back after it."""
+    return torch.random.fork_rng(devices=[] if device == CPU else [device])
+
+
 def words(device: torch.device) -> str:
     """What decides the last bits of what it computes, beside the version of PyTorch."""
     if device.type == "cpu":
-        return f"{torch.backends.cpu.get_cpu_capability()}"
+        return str(torch.backends.cpu.get_cpu_capability())
     return torch.cuda.get_device_name(device)

@@ -131,10 +131,7 @@ def train_run(
     if found.images_per_s:
         tell(Note(text=found.words))
     with using(found.count):
-        job = judged(with_threads(job, found), listen)
-        job, words = decided(job, cache)
-        if words:
-            tell(Note(text=words))
+        job = _decided(with_threads(job, found), listen)
         job = with_length(job, run_folder, since=since, resume=resume)
         events = loop.fit(
             job,
@@ -146,14 +143,33 @@ def train_run(
         events = with_closing(events, job) if ranks.first else events
         end = _last(events, job, run_folder, tell)
         bundle = kept(end, job, data, run_folder) if ranks.first else run_folder / "bundle"
+    return _result(run_folder, bundle, job.config, end, skipped=data.skipped)
+
+
+def _decided(job: Job, listen: Listening) -> Job:
+    """The job with teachers that were judged, and whether its steps are compiled, which is said."""
+    job, words = decided(judged(job, listen), job.cache)
+    if words:
+        listen.on_event(Note(text=words))
+    return job
+
+
+def _result(
+    folder: Path,
+    bundle: Path,
+    config: TrainConfig,
+    end: Finished,
+    *,
+    skipped: tuple[tuple[str, str], ...],
+) -> RunResult:
     return RunResult(
-        folder=run_folder,
+        folder=folder,
         bundle=bundle,
         metrics=end.metrics,
-        config=job.config,
+        config=config,
         epoch=end.epoch,
         seconds=end.seconds,
-        skipped=data.skipped,
+        skipped=skipped,
         spent=end.spent,
         hashes=end.identity.hashes,
     )

@@ -21,7 +21,7 @@ from pocketvision.nn.rows import see
 from pocketvision.train import schedule
 from pocketvision.train.batches import batch
 from pocketvision.train.clock import Clock
-from pocketvision.train.device import CPU
+from pocketvision.train.device import forked
 from pocketvision.train.job import Batch, Job, parts
 from pocketvision.train.optim import set_lr
 from pocketvision.train.state import State
@@ -53,7 +53,7 @@ def taken(state: State, job: Job, *, hw: tuple[int, int] | None = None) -> Taken
     set_lr(state.optimizer, schedule.lr(step, plan))
     _thaw(state, job)
     # Dropout and drop-path draw from the global generator: lend it this step's seed, give it back.
-    with torch.random.fork_rng(devices=[] if job.device == CPU else [job.device]):
+    with forked(job.device):
         value = accumulated(state.runner, seen, job, step, clock)
     value = _summed(state.network, value, job)
     clock.mark("exchange")

@@ -20,6 +20,7 @@ from pocketvision.train import balance, losses, step
 from pocketvision.train import state as states
 from pocketvision.train.batches import augmented, batch, normalised
 from pocketvision.train.config import TrainConfig
+from pocketvision.train.device import forked
 from pocketvision.train.distill import Lesson, paired, regressors
 from pocketvision.train.events import Answered, Note
 from pocketvision.train.job import Images, Job, Taught, parts
@@ -76,7 +77,7 @@ def judged(job: Job, listen: Listening) -> Job:
     answers = [_answers(job, t, "val", job.preprocess.size, listen) for t in lesson.teachers]
     records = _measured(job, lesson.teachers, answers, listen)
     if (views := known_views(job, still=lesson.still)) is not None:
-        known = [_answers_about(views, job, t, listen) for t in lesson.teachers]
+        known = [_answers_about(views, job, t, lesson.looks, listen) for t in lesson.teachers]
         job = replace(job, objective=replace(lesson, known=known))
     return replace(job, taught=replace(taught, records=tuple(records), guess=first_loss(job)))
 
@@ -105,25 +106,32 @@ def known_views(job: Job, *, still: bool) -> Views | None:
     if still:
         return Views(hw=plan.last_hw)
     mixed = config.mixup or config.cutmix
-    if config.views is None or mixed or config.repeats > 1 or job.train.groups:
+    # Copies of an image in one epoch differ, and shards are not at hand all at once.
+    copies = config.repeats > 1 or job.quota is not None
+    if config.views is None or mixed or copies or job.train.groups:
         return None
     return Views(hw=plan.last_hw, count=config.views)
 
 
-def _answers_about(views: Views, job: Job, teacher: Teacher, listen: Listening) -> np.ndarray:
+def _answers_about(
+    views: Views, job: Job, teacher: Teacher, rules: str, listen: Listening
+) -> np.ndarray:
     """A teacher's answers (views, n, k) about the training images. Raises Interrupted."""
     if views.count is None:
         return _answers(job, teacher, "train", views.hw, listen)[None]
-    looks = [Look(job, views.hw, number=v, of=views.count) for v in range(views.count)]
+    looks = [Look(job, views.hw, rules, number=v, of=views.count) for v in range(views.count)]
     return np.stack([_answers(job, teacher, "train", views.hw, listen, look) for look in looks])
 
 
 @dataclass(frozen=True)
 class Look:
-    """The `number`-th augmented view `of` so many of training images, at size `hw`."""
+    """The `number`-th augmented view `of` so many of training images, at size `hw`. `rules`: the
+    lesson's `looks`.
+    """
 
     job: Job
     hw: tuple[int, int]
+    rules: str
     number: int
     of: int
 
@@ -135,9 +143,7 @@ class Look:
     @property
     def name(self) -> str:
         """What sets its answers apart from those about other views."""
-        lesson = self.job.objective
-        assert isinstance(lesson, Lesson)
-        return f"{lesson.looks} seed {self.job.config.seed} view {self.number}"
+        return f"{self.rules} seed {self.job.config.seed} view {self.number}"
 
 
 def first_loss(job: Job) -> float:
@@ -146,7 +152,7 @@ def first_loss(job: Job) -> float:
     whole = batch(0, job, hw=job.plan.first_hw)
     seen = next(iter(parts(whole, job.config.accumulate, job.ranks)))
     see(network, seen.first, seen.whole)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), forked(job.device):
         torch.manual_seed(step.step_seed(job.config.seed, 0))
         loss = job.objective(network, seen) * (len(seen) / seen.whole)
     job.ranks.sum_([loss])
